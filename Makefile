@@ -1,0 +1,44 @@
+# Two commands are all a user needs: `make serve` and `make test`. Both make the environment first.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PORT   ?= 8501
+# A test run that hangs must fail, not wait: the whole suite gets this many seconds.
+TEST_SECONDS ?= 1500
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: serve test test-heavy check bench browser label-studio clean pictures
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "castle-studio needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev,sleap]'
+	touch $@
+
+serve: $(VENV)/.ready
+	$(BIN)/castle serve --port $(PORT)
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell castle_core ui pages app.py docs README.md CHANGELOG.md CONTRIBUTING.md
+
+browser: $(VENV)/.ready
+	-@scripts/install_browser.sh
+
+test: $(VENV)/.ready browser
+	timeout --kill-after=30 $(TEST_SECONDS) $(PYTEST) -m "not heavy" -n 2 --dist loadgroup
+
+test-heavy: $(VENV)/.ready browser
+	$(PYTEST) -m heavy
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m benchmarks
+
+pictures: $(VENV)/.ready browser
+	$(BIN)/python scripts/make_pictures.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis test-artifacts
