@@ -1,0 +1,15 @@
+"""Zips of frames: a dry run that explains every problem, fixes that are offered, and an import of all or nothing."""
+
+from castle_core.zips.inspection import inspect_zip
+from castle_core.zips.limits import LIMITS, ZipLimits
+from castle_core.zips.report import Problem, ProblemGroup, ZipRefusedError, ZipReport
+
+__all__ = [
+    "LIMITS",
+    "Problem",
+    "ProblemGroup",
+    "ZipLimits",
+    "ZipRefusedError",
+    "ZipReport",
+    "inspect_zip",
+]
