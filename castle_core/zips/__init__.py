@@ -1,15 +1,18 @@
 """Zips of frames: a dry run that explains every problem, fixes that are offered, and an import of all or nothing."""
 
+from castle_core.zips.example import EXAMPLE_NAME, example_zip
 from castle_core.zips.inspection import inspect_zip
 from castle_core.zips.limits import LIMITS, ZipLimits
 from castle_core.zips.report import Problem, ProblemGroup, ZipRefusedError, ZipReport
 
 __all__ = [
+    "EXAMPLE_NAME",
     "LIMITS",
     "Problem",
     "ProblemGroup",
     "ZipLimits",
     "ZipRefusedError",
     "ZipReport",
+    "example_zip",
     "inspect_zip",
 ]

@@ -199,6 +199,7 @@ def _check_prefixes(prefixes: Counter[str], frames: dict[int, ZippedFrame], find
             "name",
             odd[0].file if odd else other,
             f"Some names start with {usual!r}, others with {other!r} "
-            f"(frames {frame_list(f.frame_index for f in odd)}); it is not certain that the numbers count the same video.",
+            f"(frames {frame_list(f.frame_index for f in odd)}); "
+            "it is not certain that the numbers count the same video.",
             "Name all frames alike, img and 8 digits.",
         )

@@ -1,7 +1,6 @@
 """``selected_frames.csv`` of a zip: reading it in all the forms that people make, and deriving a missing one."""
 
 import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -104,13 +103,13 @@ def _decode(data: bytes, file: str, findings: Findings) -> str | None:
 def _cells(text: str, file: str, findings: Findings) -> list[str]:
     """Return the cell of each line that names an image."""
     lines = [line for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line.strip()]
-    joined = "\n".join(lines)
-    delimiter = next((mark for mark in ("\t", ";", ",") if mark in joined), ",")
-    try:
-        rows = list(csv.reader(io.StringIO(joined), delimiter=delimiter))
-    except csv.Error:
-        findings.error("csv", file, "Its lines cannot be read.", "Save it as plain text, one image name a line.")
-        return []
+    delimiter = next((mark for mark in ("\t", ";", ",") if mark in text), ",")
+    rows: list[list[str]] = []
+    for line in lines:  # one by one: an open quote must not swallow the lines after it
+        try:
+            rows.append(next(csv.reader([line], delimiter=delimiter, strict=True)))
+        except csv.Error:
+            rows.append([])
     cells: list[str] = []
     n_padded = n_columns = 0
     for number, row in enumerate(rows):
@@ -142,9 +141,9 @@ def derive_selected(frame_indices: Sequence[int], *, n_frames: int | None) -> tu
     """Work out which frames are to be labelled from the context frames around them, if only one answer is possible.
 
     A frame to label at i comes with i-2 … i+2, clipped to the video. In each run of consecutive images, the frames
-    whose whole window is there are the candidates. If together they explain every image, and none of them could be left out,
-    they are the only answer. A zip without any two consecutive images has no context frames: every image is to be
-    labelled. Everything else is uncertain: a run of seven may mean two frames or three.
+    whose whole window is there are the candidates. If together they explain every image, and none of them could be
+    left out, they are the only answer. A zip without any two consecutive images has no context frames: every image is
+    to be labelled. Everything else is uncertain: a run of seven may mean two frames or three.
 
     Parameters
     ----------
