@@ -119,7 +119,7 @@ def _cells(text: str, file: str, findings: Findings) -> list[str]:
         n_columns += sum(bool(cell) for cell in stripped) > 1
         if named:
             cells.append(named[0])
-        elif number == 0 and any(_IMAGE_NAME.search(cell.strip()) for other in rows[1:3] for cell in other):
+        elif number == 0 and row and any(_IMAGE_NAME.search(cell.strip()) for other in rows[1:3] for cell in other):
             findings.fixable(
                 "csv-repair", file, f"Its first line, {lines[0].strip()[:60]!r}, is a header.", "The header is skipped."
             )
