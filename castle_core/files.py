@@ -2,13 +2,14 @@
 
 import contextlib
 import getpass
+import hashlib
 import json
 import os
 import re
 import socket
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,13 @@ def safe_name(name: str) -> str:
     return normalised
 
 
-def _fsync_folder(folder: Path) -> None:
+def nfc(text: str) -> str:
+    """Bring `text` to Unicode NFC, in which names are compared and written."""
+    return unicodedata.normalize("NFC", text)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to disk, so that a rename in it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -78,7 +85,9 @@ def current_umask() -> int:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+def atomic_path(
+    path: Path, *, mode: int | None = None, publish: Callable[[Path, Path], None] = os.replace
+) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; rename it onto `path` when the block ends well.
 
     The temporary file is flushed to disk before it gets its final name, so neither a crash nor a full disk leaves
@@ -90,6 +99,8 @@ def atomic_path(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         The final path. Its folder must exist.
     mode : int, optional
         Permission bits of the result; by default 0o666 less the umask.
+    publish : callable
+        Gives the finished file its final name; a job passes its `Task.publish`, which insists on the lease.
 
     Raises
     ------
@@ -97,7 +108,7 @@ def atomic_path(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         If the disk is full, or the folder is read-only or gone. The message names the file.
     """
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:30]}.", suffix=".part", dir=path.parent)
         os.close(descriptor)
     except OSError as error:
         raise write_error(path, error) from error
@@ -107,8 +118,8 @@ def atomic_path(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         os.chmod(temporary, (0o666 & ~current_umask()) if mode is None else mode)
-        os.replace(temporary, path)
-        _fsync_folder(path.parent)
+        publish(temporary, path)
+        fsync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -172,8 +183,9 @@ def locked(path: Path, *, timeout_s: float = LOCK_SECONDS) -> Iterator[None]:
     LockHeldError
         If somebody else still holds the lock after `timeout_s`; the message says who.
     """
-    lock_path = path.with_name(f".{path.name[:200]}.lock")
-    holder_path = path.with_name(f".{path.name[:200]}.lock-holder")
+    name = _lock_name(path.name)
+    lock_path = path.with_name(f".{name}.lock")
+    holder_path = path.with_name(f".{name}.lock-holder")
     lock = filelock.FileLock(lock_path, timeout=timeout_s)
     try:
         lock.acquire()
@@ -196,6 +208,14 @@ def locked(path: Path, *, timeout_s: float = LOCK_SECONDS) -> Iterator[None]:
         with contextlib.suppress(OSError):
             holder_path.unlink(missing_ok=True)
         lock.release()
+
+
+def _lock_name(name: str) -> str:
+    """Shorten a long name, so that its lock's name still fits into the 255 bytes that file systems take."""
+    data = os.fsencode(name)
+    if len(data) <= 200:
+        return name
+    return data[:150].decode("utf-8", errors="ignore") + "-" + hashlib.sha256(data).hexdigest()[:16]
 
 
 def _user_name() -> str:

@@ -1,0 +1,141 @@
+"""Putting frames into a video's folder: images merged in, lists extended, nothing replaced."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from castle_core.frames.names import SELECTED, frame_name, images_by_index, read_selected
+from castle_core.frames.record import Round, RoundFrame, RoundInfo, read_record
+from castle_core.frames.writes import Change, frames_lock, staging
+from castle_core.progress import QUIET, Task
+
+if TYPE_CHECKING:
+    from castle_core.projects import Project
+
+Images = Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
+"""Gives the files of the frames that are asked for: pairs of frame index and PNG (or JPEG) bytes, in any order."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export has done.
+
+    Attributes
+    ----------
+    written : tuple of int
+        Frames that are selected now and were not before, sorted.
+    kept : tuple of int
+        Frames that were selected already and stay as they are.
+    directory : Path
+        The video's folder in ``labeled-data``.
+    context_written : tuple of int
+        Context frames whose image is new.
+    warnings : tuple of str
+        Context frames that could not be decoded, as sentences.
+    """
+
+    written: tuple[int, ...]
+    kept: tuple[int, ...]
+    directory: Path
+    context_written: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def store_frames(
+    project: "Project",
+    stem: str,
+    frames: Sequence[RoundFrame],
+    images: Images,
+    *,
+    context_indices: Iterable[int] = (),
+    context: int = 2,
+    round_info: RoundInfo,
+    video_name: str = "",
+    task: Task = QUIET,
+) -> Exported:
+    """Merge frames into ``labeled-data/<stem>`` in one step: all of them, or nothing.
+
+    Images that are there, under whatever padding, stay and are not asked for. Frames that are selected already stay in
+    the round that picked them.
+
+    Parameters
+    ----------
+    project : Project
+    stem : str
+        The video's stem; the video itself need not be in the project.
+    frames : sequence of RoundFrame
+        The frames to select; the name of one that has no image yet may be empty.
+    images : callable
+        Gives the images of those that are not there yet.
+    context_indices : iterable of int
+        Other frames whose images are wanted, as context. Images that `images` leaves out are not written.
+    context : int
+        Frames on either side that count as a pick's context.
+    round_info : RoundInfo
+        What is said about these frames in selection.json.
+    video_name : str
+        The video's file name, for selection.json.
+    task : Task
+        Is told the progress; its `publish` is what makes the change happen.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    ProjectError, LockHeldError
+        If the folder cannot be written.
+    """
+    project.require_writable()
+    folder = project.frames_folder(stem)
+    wanted = {frame.frame_index: frame for frame in sorted(frames, key=lambda frame: frame.frame_index)}
+    context_only = sorted(set(context_indices) - set(wanted))
+    with staging(project, stem) as staged:
+        on_disk = images_by_index(folder)
+        needed = sorted(index for index in (*wanted, *context_only) if index not in on_disk)
+        listed = read_selected(folder)
+        staged_names: dict[int, str] = {}
+        task.progress(0, len(needed), folder.name)
+        for n_done, (index, data) in enumerate(images(needed) if needed else (), start=1):
+            staged_names[index] = listed.get(index) or wanted_name(wanted.get(index), index)
+            staged.add(staged_names[index], data)
+            task.progress(n_done, len(needed), folder.name)
+        with frames_lock(project, stem):
+            on_disk, selected, record = images_by_index(folder), read_selected(folder), read_record(folder)
+            new = {index: name for index, name in staged_names.items() if index not in on_disk}
+            names = on_disk | new
+            if not (folder / SELECTED).exists() and not record.rounds:
+                found = tuple(name for name in on_disk.values() if name not in record.written)
+                record = replace(record, found=found)
+            picked = [
+                replace(frame, name=names[index], score=_finite(frame.score), time_s=_finite(frame.time_s))
+                for index, frame in wanted.items()
+                if index not in selected
+            ]
+            result = Exported(
+                written=tuple(frame.frame_index for frame in picked),
+                kept=tuple(index for index in wanted if index in selected),
+                directory=folder,
+                context_written=tuple(sorted(index for index in new if index not in wanted)),
+            )
+            if not picked and not new:
+                return result
+            if picked:
+                record = record.with_round(Round(round_info, tuple(picked), context))
+            record = replace(record, video=record.video or video_name, written=record.written | frozenset(new.values()))
+            selected = dict(sorted((selected | {frame.frame_index: frame.name for frame in picked}).items()))
+            change = Change(tuple(new.values()), (), selected, record, round_info.id)
+            staged.commit(change, task)
+    return result
+
+
+def wanted_name(frame: RoundFrame | None, frame_index: int) -> str:
+    """Return the name that a frame without an image gets."""
+    return frame.name if frame is not None and frame.name else frame_name(frame_index)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
