@@ -1,0 +1,49 @@
+// Shared by the gallery and the trimmer: the strip that stands for one whole video.
+// castleStrip(host, {n, motion, start, stop, exclude, labelled, selected}) paints motion, the part in use, what is
+// left out and what is labelled; it keeps its own nodes, so painting again is cheap.
+const SVG = "http://www.w3.org/2000/svg";
+let stripCount = 0;
+function svg(name, attributes) {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+}
+function castleStrip(host, s) {
+  const n = Math.max(1, s.n), x = f => 1000 * f / n;
+  const id = (host._hatch ??= "hatch" + ++stripCount);
+  const box = svg("svg", {viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true"});
+  const defs = svg("defs", {}), hatch = svg("pattern", {id, width: 9, height: 9, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)"});
+  hatch.append(svg("rect", {width: 9, height: 9, class: "hatch-ground"}), svg("rect", {width: 3.5, height: 9, class: "hatch-line"}));
+  defs.append(hatch);
+  box.append(defs);
+  const m = s.motion ?? [];
+  if (m.length > 1) {
+    const step = 1000 / (m.length - 1);
+    const line = m.map((v, i) => `L${(i * step).toFixed(1)} ${(96 - 88 * v).toFixed(1)}`).join("");
+    box.append(svg("path", {d: `M0 100${line}L1000 100Z`, class: "motion"}));
+  }
+  const start = s.start ?? 0, stop = s.stop ?? n;
+  if (start > 0) box.append(svg("rect", {x: 0, y: 0, width: x(start), height: 100, class: "veil"}));
+  if (stop < n) box.append(svg("rect", {x: x(stop), y: 0, width: 1000 - x(stop), height: 100, class: "veil"}));
+  for (const [a, b] of s.exclude ?? []) box.append(svg("rect", {x: x(a), y: 0, width: Math.max(1.5, x(b) - x(a)), height: 100, fill: `url(#${id})`}));
+  for (const [frames, name] of [[s.labelled, "labelled"], [s.selected, "selected"]])
+    for (const f of frames ?? []) {
+      const dot = svg("line", {x1: x(f + .5), x2: x(f + .5), y1: 92, y2: 92.01, class: "dot " + name});
+      box.append(dot);
+    }
+  host.querySelector("svg")?.remove();
+  host.prepend(box);
+}
+const two = v => String(v).padStart(2, "0");
+function clock(seconds, digits = 3) {
+  const t = Math.max(0, seconds), whole = Math.floor(t), ms = Math.floor((t - whole) * 10 ** digits + 1e-6);
+  return `${two(Math.floor(whole / 3600))}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}` + (digits ? "." + String(ms).padStart(digits, "0") : "");
+}
+function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in node && key !== "list") node[key] = value; else node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}

@@ -1,0 +1,67 @@
+"""Big files from the browser to the server's disk: many at once, paused, resumed, also after the tab was closed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from ui.components import source
+
+_mount = st.components.v2.component(
+    "castle_uploader", **{**source("uploader"), "js": source("uploader", with_strip=True)["js"]}
+)
+
+PIECE = 32 << 20
+"""Bytes in one request. Proxies must let this pass."""
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """How many uploads of this page run, and how many ended since the tab was opened."""
+
+    busy: int
+    done: int
+
+
+def uploader(
+    *, token: str, group: str, endpoint: str, accept: Sequence[str], max_size: int, label: str, hint: str, key: str
+) -> Uploads:
+    """Show the drop zone and its uploads.
+
+    Parameters
+    ----------
+    token : str
+        Proof of who uploads, and into which project; from `ui.uploads.token`.
+    group : str
+        Uploads of one group are shown together; a project and a kind of file.
+    endpoint : str
+        Path of the upload route.
+    accept : sequence of str
+        File endings with their dots, in lower case.
+    max_size : int
+        Largest file in bytes.
+    label, hint : str
+        Accessible name of the file chooser, and the small line in the drop zone.
+
+    Returns
+    -------
+    Uploads
+        Counts only: what has arrived is asked from the server.
+    """
+    result = _mount(
+        key=key,
+        data={
+            "token": token,
+            "group": group,
+            "endpoint": endpoint,
+            "accept": list(accept),
+            "max_size": max_size,
+            "chunk": PIECE,
+            "label": label,
+            "hint": hint,
+        },
+        default={"uploads": {"busy": 0, "done": 0}},
+        on_uploads_change=lambda: None,
+    )
+    counts = result.uploads if isinstance(result.uploads, dict) else {}
+    return Uploads(int(counts.get("busy") or 0), int(counts.get("done") or 0))

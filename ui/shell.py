@@ -1,0 +1,53 @@
+"""What surrounds every page: navigation, the side bar, and the doors while there is no project."""
+
+import streamlit as st
+
+from castle_core.errors import CastleError
+from ui.doors import doors, open_finished_demo
+from ui.job_panel import jobs_panel
+from ui.machine_panel import machine_panel
+from ui.people import user_panel
+from ui.project_chooser import open_project, project_panel, settle_project
+from ui.words import plain
+
+PAGES = [
+    ("pages/extract_frames.py", "Extract frames", ":material/photo_library:"),
+    ("pages/label_export.py", "Label export", ":material/label:"),
+]
+
+
+def main() -> None:
+    """Run one page with all that surrounds it."""
+    st.set_page_config(page_title="Castle Studio", page_icon="🏰", layout="wide", initial_sidebar_state="expanded")
+    st.html(_STYLE)
+    page = st.navigation(
+        [st.Page(path, title=title, icon=icon, default=i == 0) for i, (path, title, icon) in enumerate(PAGES)]
+    )
+    if (folder := open_finished_demo()) is not None:
+        open_project(folder)
+    project = settle_project()
+    path = str(project.path) if project else None
+    with st.sidebar:
+        project_panel(project)
+        st.divider()
+        jobs_panel(path)
+        st.divider()
+        machine_panel(path)
+        user_panel()
+    if project is None:
+        doors()
+        return
+    try:
+        page.run()
+    except CastleError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        st.button("Try again", key="page-again")
+
+
+_STYLE = """<style>
+[data-testid="stMainBlockContainer"]{padding-top:2.5rem;max-width:1720px}
+[data-testid="stSidebar"] hr{margin:.25rem 0 .5rem}
+[data-testid="stSidebar"] [data-testid="stCaptionContainer"]{opacity:1}
+.st-key-machine-panel p{font-variant-numeric:tabular-nums}
+.castle-path{font-family:var(--st-code-font,monospace)}
+</style>"""

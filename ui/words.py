@@ -1,0 +1,22 @@
+"""Text from users and files, made safe for Markdown, and numbers made readable."""
+
+import re
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:&])")
+
+
+def plain(text: str) -> str:
+    """Escape a file name, path or message so that Markdown shows it as it is: no HTML, links, icons or formulas."""
+    return _MARKDOWN.sub(r"\\\1", text).replace("\n", " ")
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun: ``1 frame``, ``1,200 frames``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def percent(done: float, total: float) -> int:
+    """Return the whole percentage done, 0 to 100; 100 % only at the end."""
+    if total <= 0:
+        return 0
+    return min(100 if done >= total else 99, max(0, int(100 * done / total)))
