@@ -145,8 +145,13 @@ def _inspect_archive(
     inspection.selected = _select(inspection, archive, name, limits, findings)
     _check_images(inspection, archive, limits, findings, task)
     _check_against_video(inspection, name, findings)
-    present = {frame.frame_index for frame in contents.frames} | set(inspection.target.existing)
-    check_context(inspection.selected, present, n_frames=inspection.target.n_frames, findings=findings)
+    check_context(
+        inspection.selected,
+        {frame.frame_index for frame in contents.frames},
+        set(inspection.target.existing),
+        n_frames=inspection.target.n_frames,
+        findings=findings,
+    )
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, at_most: int | None = None) -> bytes:

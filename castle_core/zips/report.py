@@ -44,6 +44,7 @@ TITLES: dict[str, str] = {
     "csv-repair": "selected_frames.csv needs repair",
     "csv-reading": "How selected_frames.csv was read",
     "context": "Not usable for context models",
+    "stray": "Images that are neither to be labelled nor context",
     "video-missing": "The video is not in the project",
     "video-size": "Another size than the video",
     "video-offset": "Frames that look like another frame of the video",

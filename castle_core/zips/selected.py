@@ -186,23 +186,28 @@ def context_window(frame_index: int, n_frames: int | None) -> set[int]:
     return set(range(max(0, frame_index - CONTEXT), stop if n_frames is None else min(stop, n_frames)))
 
 
-def check_context(selected: Sequence[int], present: set[int], *, n_frames: int | None, findings: Findings) -> None:
+def check_context(
+    selected: Sequence[int], zipped: set[int], existing: set[int], *, n_frames: int | None, findings: Findings
+) -> None:
     """Warn about every frame to label whose context frames are not all there.
 
     Parameters
     ----------
     selected : sequence of int
         Frames to label.
-    present : set of int
-        Frames in the zip or already in the project.
+    zipped, existing : set of int
+        Frames in the zip, and frames that the project has already.
     n_frames : int or None
         Number of frames of the video, where it is known. Without it, frames missing at the right end may be the video's
         end; the warning says so.
     findings : Findings
         Gets the warnings.
     """
+    windows: set[int] = set()
     for index in selected:
-        missing = sorted(context_window(index, n_frames) - present)
+        window = context_window(index, n_frames)
+        windows |= window
+        missing = sorted(window - zipped - existing)
         if not missing:
             continue
         fix = "Add the missing frames to the zip, or go on: only context models need them."
@@ -214,4 +219,13 @@ def check_context(selected: Sequence[int], present: set[int], *, n_frames: int |
             f"Not usable for context models: frame{'s' if len(missing) > 1 else ''} {frame_list(missing)} "
             f"{'are' if len(missing) > 1 else 'is'} missing.",
             fix,
+        )
+    stray = zipped - windows
+    if stray and selected:
+        findings.warning(
+            "stray",
+            frame_name(min(stray)),
+            f"{len(stray)} images are neither to be labelled nor within {CONTEXT} frames of one that is: "
+            f"{frame_list(stray)}.",
+            f"They are stored as well. Should they be labelled? Then list them in {CSV_NAME}.",
         )

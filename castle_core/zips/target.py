@@ -1,11 +1,9 @@
 """Where in a project the frames of a zip belong, and what is already there."""
 
-import contextlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from castle_core.errors import CastleError, NameRefusedError
 from castle_core.files import safe_name
@@ -13,11 +11,13 @@ from castle_core.zips.directory import zip_stem
 from castle_core.zips.report import Findings
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from castle_core.projects import Project
 
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".ts", ".h264"}
 _COPY = re.compile(r"^(.+?)(?: ?\(\d+\)| - Copy|_copy)$")
-_TRAILING_NUMBER = re.compile(r"(\d+)\.png$", re.IGNORECASE | re.ASCII)
 
 
 @dataclass
@@ -30,27 +30,22 @@ class Target:
         The stem; frames go to ``labeled-data/<video>``. Empty if the zip's name is no name for a folder.
     n_frames : int or None
         Number of frames of the video; None if it is not in the project or cannot be read.
+    video_name : str
+        File name of the video; empty if it is not in the project.
     size : (int, int) or None
         Width and height of the video in pixels.
+    times_s : ndarray of float64, shape (n_frames,), or None
+        When each frame is shown, in seconds.
     existing : dict of int to Path
         The images of this video that are in the project, by frame index.
     """
 
     video: str
     n_frames: int | None = None
+    video_name: str = ""
     size: tuple[int, int] | None = None
+    times_s: "npt.NDArray[np.float64] | None" = None
     existing: dict[int, Path] = field(default_factory=dict)
-
-
-def frame_files(folder: Path) -> dict[int, Path]:
-    """Return the images of a ``labeled-data/<stem>`` folder by frame index, whatever their zero-padding."""
-    found: dict[int, Path] = {}
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            number = _TRAILING_NUMBER.search(path.name)
-            if number and not path.name.startswith("."):
-                found.setdefault(int(number[1]), path)
-    return found
 
 
 def find_target(name: str, project: "Project | None", findings: Findings) -> Target:
@@ -96,8 +91,10 @@ def find_target(name: str, project: "Project | None", findings: Findings) -> Tar
 
 
 def _in_project(stem: str, name: str, project: "Project", findings: Findings) -> Target:
-    videos = [entry.stem for entry in project.videos()]
-    known = [*videos, *_folders(project.path / "labeled-data")]
+    from castle_core.frames import images_by_index
+
+    videos = {entry.stem: entry.name for entry in project.videos()}
+    known = [*videos, *project.frame_folders()]
     if stem not in known:
         twin = next((other for other in known if other.casefold() == stem.casefold()), None)
         if twin is not None:
@@ -108,8 +105,11 @@ def _in_project(stem: str, name: str, project: "Project", findings: Findings) ->
                 f"Its frames go to the video {twin!r}.",
             )
             stem = twin
-    target = Target(stem, existing=frame_files(project.frames_folder(stem)))
+    folder = project.frames_folder(stem)
+    existing = {index: folder / file for index, file in images_by_index(folder).items()}
+    target = Target(stem, existing=existing)
     if stem in videos:
+        target.video_name = videos[stem]
         _look_at_video(target, name, project, findings)
         return target
     copied = _COPY.match(stem)
@@ -127,16 +127,10 @@ def _in_project(stem: str, name: str, project: "Project", findings: Findings) ->
 
 def _look_at_video(target: Target, name: str, project: "Project", findings: Findings) -> None:
     try:
-        video: Any
-        with contextlib.closing(project.open_video(target.video)) as video:
-            target.n_frames, target.size = int(video.n_frames), (int(video.width), int(video.height))
+        with project.open_video(target.video) as video:
+            target.n_frames, target.size = video.n_frames, (video.width, video.height)
+            target.times_s = video.times_s
     except CastleError as error:
         findings.warning(
             "video-missing", name, f"The video cannot be read: {error}", "The frames are not compared with it."
         )
-
-
-def _folders(parent: Path) -> Iterable[str]:
-    if not parent.is_dir():
-        return []
-    return sorted(path.name for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
