@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from castle_core.errors import ConfigError, FrameDecodeError, FrameIndexError
 from castle_core.frames.names import with_context
@@ -14,8 +14,21 @@ if TYPE_CHECKING:
     import numpy as np
 
     from castle_core.projects import Project
-    from castle_core.selection import Pick
     from castle_core.video import Video
+
+
+class PickedFrame(Protocol):
+    """What is told about a frame that was picked: `castle_core.selection.Pick` and `castle_core.boards.Entry` do."""
+
+    @property
+    def frame_index(self) -> int: ...  # noqa: D102
+
+    @property
+    def reason(self) -> str: ...  # noqa: D102
+
+    @property
+    def score(self) -> float | None: ...  # noqa: D102
+
 
 MAX_CONTEXT = 100
 _BATCH_BYTES = 48_000_000
@@ -27,7 +40,7 @@ def export_frames(
     frame_indices: Sequence[int],
     *,
     context: int = 2,
-    picks: "Sequence[Pick] | None" = None,
+    picks: "Sequence[PickedFrame] | None" = None,
     round_info: RoundInfo | None = None,
     task: Task = QUIET,
 ) -> Exported:
@@ -45,7 +58,7 @@ def export_frames(
         Frames to select, in any order; duplicates count once.
     context : int
         Neighbours on either side to write as well, clipped to the video; they are not selected.
-    picks : sequence of Pick, optional
+    picks : sequence of Pick or Entry, optional
         Time, reason and score of the frames, for selection.json.
     round_info : RoundInfo, optional
         The round that they belong to; by default a new one, "by hand".

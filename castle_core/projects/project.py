@@ -429,6 +429,28 @@ class Project:
                 raise NameRefusedError(f"The project has a video named {stem!r} already. {offer}")
             yield folder / name
 
+    def require_video(self, name_or_path: str) -> VideoEntry:
+        """Return a video of the project by name, stem or path; a video file that lies elsewhere is linked first.
+
+        Raises
+        ------
+        ProjectError, NameRefusedError, VideoError
+            If there is neither such a video nor such a file, or it cannot be linked.
+        """
+        try:
+            return self.video(name_or_path)
+        except ProjectError:
+            if not Path(name_or_path).is_file():
+                raise
+        return self.link_video(name_or_path)
+
+    def has_proxy(self, stem: str) -> bool:
+        """Whether there is a browser-playable copy of a video that is not older than the video."""
+        try:
+            return self.proxy_path(stem).stat().st_mtime_ns >= self.video(stem).path.stat().st_mtime_ns
+        except OSError:
+            return False
+
     def proxy_path(self, stem: str) -> Path:
         """Return where the browser-playable copy of a video is or would be."""
         return self.cache_dir / "proxies" / f"{self.video(stem).stem}.mp4"

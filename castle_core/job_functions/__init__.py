@@ -1,0 +1,55 @@
+"""What the workers can run, by name.
+
+A job function is ``f(task, *, project, owner, **settings) -> dict``: JSON in, JSON out. It may be ended at any moment
+and run again from the start with the same arguments; then it finds what the attempt before it finished, and the result
+is the same as without the interruption.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from castle_core.errors import JobError
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """One kind of job.
+
+    Attributes
+    ----------
+    title : str
+        What people see.
+    function : str
+        ``module:function``, imported by the worker only.
+    needs_gpu : bool
+        Whether it needs a worker with a GPU.
+    """
+
+    title: str
+    function: str
+    needs_gpu: bool = False
+
+
+JOB_KINDS: dict[str, JobKind] = {
+    "choose_frames": JobKind("Choose frames", "castle_core.job_functions.choose_frames:choose_frames"),
+    "write_board": JobKind("Write frames", "castle_core.job_functions.write_board:write_board"),
+    "check_upload": JobKind("Check a new video", "castle_core.job_functions.check_upload:check_upload"),
+    "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
+}
+
+
+def job_function(kind: str) -> Callable[..., dict[str, Any]]:
+    """Import the function of a kind of job.
+
+    Raises
+    ------
+    JobError
+        If there is no such kind.
+    """
+    if kind not in JOB_KINDS:
+        raise JobError(f"There is no job called {kind!r}. There are: {', '.join(sorted(JOB_KINDS))}.")
+    module, _, name = JOB_KINDS[kind].function.partition(":")
+    function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), name)
+    return function
