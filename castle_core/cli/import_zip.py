@@ -1,5 +1,6 @@
 """``castle import-zip``: zips of frames into a project, after a report of every problem."""
 
+import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,8 +30,9 @@ def import_zip(
 ) -> None:
     """Import zips of frames into labeled-data/<video>, after a report of every problem.
 
-    A zip in the strict form (img00000143.png … and selected_frames.csv, see docs/zip-of-frames.md) is imported as it is.
-    Others are refused, or imported with --fix where a safe fix exists. Nothing is written unless all zips are accepted.
+    A zip in the strict form (img00000143.png … and selected_frames.csv, see docs/zip-of-frames.md) is imported as it
+    is. Others are refused, or imported with --fix where a safe fix exists. Nothing is written unless all zips are
+    accepted.
     """
     from castle_core.zips import ZipSource, import_zips, inspect_zips
 
@@ -47,7 +49,7 @@ def import_zip(
         opened = opened or _open(project, create=True)
         assert opened is not None
         task = TerminalTask("importing")
-        imports = import_zips(opened, sources, fix=fix, task=task)
+        imports = import_zips(opened, sources, fix=fix, owner=_user_name(), task=task)
         task.close()
         for done in imports:
             say(_done_line(done))
@@ -59,6 +61,13 @@ def import_zip(
         else:
             say("castle: nothing was imported.")
         raise Failed
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def _open(project: str, *, create: bool) -> "Project | None":
@@ -75,25 +84,22 @@ def _open(project: str, *, create: bool) -> "Project | None":
 
 def _say_report(report: "ZipReport", *, fix: bool) -> None:
     say(f"{report.name}: {report.frames} frames to label, {report.context_frames} context frames → {report.video}")
+    labels = {"error": "To do", "fixable": "Fixed" if fix else "With --fix", "warning": "Note"}
     for group in report.groups():
         say(f"  {_MARKS[group.severity]} {group.title}")
         for problem in group.problems[:_SHOWN]:
-            say(f"      {problem.file}: {problem.problem} {_verb(group.severity, fix=fix)}{problem.fix}")
+            say(f"      {problem.file}: {problem.problem}")
         if len(group.problems) > _SHOWN:
             say(f"      … and {len(group.problems) - _SHOWN} more like this (--json lists all)")
-
-
-def _verb(severity: str, *, fix: bool) -> str:
-    if severity != "fixable":
-        return ""
-    return "Fixed: " if fix else "With --fix: "
+        for line in dict.fromkeys(problem.fix for problem in group.problems[:_SHOWN]):
+            say(f"      {labels[group.severity]}: {line}")
 
 
 def _done_line(done: "ZipImport") -> str:
     kept = f", {len(done.kept)} were there already" if done.kept else ""
     return (
-        f"{done.report.name}: {len(done.written)} frames to label and {len(done.context_written)} context frames written "
-        f"to {done.directory}{kept}."
+        f"{done.report.name}: {len(done.written)} frames to label and {len(done.context_written)} context frames "
+        f"written to {done.directory}{kept}."
     )
 
 
@@ -110,7 +116,7 @@ def _to_json(reports: "tuple[ZipReport, ...]", imports: "tuple[ZipImport, ...]",
         "fixes": [line for value in each for line in value["fixes"]],
         "frames": sum(report.frames for report in reports),
         "context_frames": sum(report.context_frames for report in reports),
-        "zips": each,
+        "zips": [{key: value[key] for key in ("zip", "video", "ok", "frames", "context_frames")} for value in each],
         "imported": [
             {
                 "zip": done.report.name,
@@ -119,7 +125,7 @@ def _to_json(reports: "tuple[ZipReport, ...]", imports: "tuple[ZipImport, ...]",
                 "kept": list(done.kept),
                 "context_written": list(done.context_written),
                 "directory": str(done.directory),
-                "round": done.round_id,
+                "round_id": done.round_id,
             }
             for done in imports
         ],

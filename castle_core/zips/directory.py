@@ -201,8 +201,7 @@ def _check_name(file: str, findings: Findings) -> None:
     elif any(0xD800 <= ord(c) <= 0xDFFF for c in file):
         problem = "The name is not valid text."
     if problem:
-        printable = file.encode("unicode_escape").decode("ascii")
-        findings.error("unsafe-name", printable, problem, "Pack plain file names, for example img00000143.png.")
+        findings.error("unsafe-name", file, problem, "Pack plain file names, for example img00000143.png.")
 
 
 def _check_kind(entry: zipfile.ZipInfo, findings: Findings) -> None:

@@ -106,6 +106,7 @@ def import_zips(
     *,
     fix: bool = False,
     owner: str = "",
+    round_id: str | None = None,
     limits: ZipLimits = LIMITS,
     task: Task = QUIET,
 ) -> tuple[ZipImport, ...]:
@@ -125,6 +126,8 @@ def import_zips(
         Accept the offered fixes. Without it a zip that needs any is refused.
     owner : str
         Who imports, for ``selection.json``.
+    round_id : str, optional
+        The round that the frames belong to; a new one by default.
     limits : ZipLimits
         What is too much.
     task : Task
@@ -157,7 +160,7 @@ def import_zips(
             videos.add(report.video)
             looked_at.append((inspection, archive))
         names = [source.name for source in sources]
-        info = new_round("zip", settings={"zips": names, "fix": fix}, who=owner)
+        info = new_round("zip", settings={"zips": names, "fix": fix}, who=owner, id=round_id)
         return tuple(_store(project, inspection, archive, info, task) for inspection, archive in looked_at)
 
 
@@ -228,7 +231,7 @@ def _round_frame(frame_index: int, inspection: Inspection) -> "RoundFrame":
 
     times_s = inspection.target.times_s
     time_s = None if times_s is None else float(times_s[frame_index])
-    return RoundFrame(frame_index, "", time_s, f"listed in {inspection.report.name}")
+    return RoundFrame(frame_index, "", time_s, f"from {inspection.report.name}")
 
 
 def _reach(selected: Sequence[int], others: Sequence[int]) -> int:

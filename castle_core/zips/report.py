@@ -195,15 +195,18 @@ class Findings:
 
     def error(self, kind: str, file: str, problem: str, fix: str) -> None:
         """Add a reason to refuse the zip."""
-        self._problems.append(Problem(kind, file, problem, fix, "error"))
+        self._add(kind, file, problem, fix, "error")
 
     def fixable(self, kind: str, file: str, problem: str, fix: str) -> None:
         """Add something that the import can put right if it may."""
-        self._problems.append(Problem(kind, file, problem, fix, "fixable"))
+        self._add(kind, file, problem, fix, "fixable")
 
     def warning(self, kind: str, file: str, problem: str, fix: str) -> None:
         """Add something to know."""
-        self._problems.append(Problem(kind, file, problem, fix, "warning"))
+        self._add(kind, file, problem, fix, "warning")
+
+    def _add(self, kind: str, file: str, problem: str, fix: str, severity: Severity) -> None:
+        self._problems.append(Problem(kind, printable(file), printable(problem), printable(fix), severity))
 
     @property
     def refused(self) -> bool:
@@ -213,6 +216,13 @@ class Findings:
     def sorted(self) -> tuple[Problem, ...]:
         """Return the problems, errors first, otherwise in the order found."""
         return tuple(sorted(self._problems, key=lambda problem: SEVERITIES.index(problem.severity)))
+
+
+def printable(text: str) -> str:
+    """Write characters that do not print, or that turn the writing around, as escapes: names come from anybody."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def frame_list(frame_indices: Iterable[int], *, at_most: int = 12) -> str:
