@@ -1,0 +1,50 @@
+"""Whose turn it is: a queue in which one person's hundred jobs do not hold up another person's first."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A queued job as the queue sees it: `order` is its place among the jobs of its owner."""
+
+    job: int
+    owner: str
+    order: int
+
+
+def choose_next(waiting: Iterable[Waiting], running: Mapping[str, int], turns: Mapping[str, int]) -> Waiting | None:
+    """Return the job that the next free worker should take, None if nobody waits.
+
+    Owners take turns. First comes who has the fewest running jobs; among equals who has waited longest since a job
+    of theirs was started; then who came first. An owner's own jobs keep their order.
+
+    Parameters
+    ----------
+    waiting : iterable of Waiting
+        The queued jobs, in any order.
+    running : mapping of owner to int
+        How many jobs of each owner run now.
+    turns : mapping of owner to int
+        Number of the turn at which each owner was last served; it only grows. Owners without one come first.
+    """
+    return min(
+        waiting,
+        key=lambda item: (running.get(item.owner, 0), turns.get(item.owner, 0), item.order, item.job),
+        default=None,
+    )
+
+
+def queue_order(waiting: Iterable[Waiting], running: Mapping[str, int], turns: Mapping[str, int]) -> list[int]:
+    """Return the ids of the waiting jobs in the order in which they would start if none of them ended."""
+    left = list(waiting)
+    counts, last = dict(running), dict(turns)
+    turn = max(last.values(), default=0)
+    result: list[int] = []
+    while (chosen := choose_next(left, counts, last)) is not None:
+        turn += 1
+        counts[chosen.owner] = counts.get(chosen.owner, 0) + 1
+        last[chosen.owner] = turn
+        result.append(chosen.job)
+        left.remove(chosen)
+    return result
