@@ -110,7 +110,7 @@ def find_predictions(project: Path, stems: Sequence[str] = (), *, model: str | N
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield the files below `root`, without following links out of it or descending for ever."""
+    """Yield the files below `root` that may be predictions or configurations, six folders deep."""
     pending = [(root, 0)]
     while pending:
         folder, depth = pending.pop()

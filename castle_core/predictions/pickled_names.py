@@ -24,7 +24,7 @@ def plain_value(pickled: bytes) -> Any:
         If it holds anything else, or is no pickle.
     """
     stack: list[Any] = []
-    memory: dict[int, Any] = {}
+    memory: dict[Any, Any] = {}
 
     def since_mark() -> list[Any]:
         items = []

@@ -94,7 +94,8 @@ def place_rows(path: Path, frame_index: np.ndarray, arrays: list[np.ndarray]) ->
 def read_label_csv(path: Path) -> tuple[tuple[str, ...], list[str], np.ndarray]:
     """Read ``CollectedData*.csv``: keypoint names (K), image paths (n), positions (n, K, 2) float64 in pixels.
 
-    Unlabelled keypoints are NaN. Where a column ``visible`` exists, 0 (not labelled) makes the point NaN.
+    Unlabelled keypoints are NaN; rows may be cut short after their last label, as spreadsheets save them. Where
+    a column ``visible`` exists, 0 (not labelled) makes the point NaN.
 
     Raises
     ------
@@ -102,8 +103,6 @@ def read_label_csv(path: Path) -> tuple[tuple[str, ...], list[str], np.ndarray]:
         If the file is no label table, or damaged.
     """
     header = read_header(path)
-    layout = count_lines(path)
-    check_widths(path, layout, header.n_lines, header.n_columns)
     points = header.points
     columns = sorted(column for (_, _, coord), column in header.columns.items() if coord in {"x", "y", "visible"})
     at = {column: position for position, column in enumerate(columns)}
