@@ -1,0 +1,457 @@
+"""Centre, rotate, crop, remove background, resize: one affine map from the source frame to what the model sees.
+
+Order and conventions are CASTLE's: the centroid of the centre ROI's largest piece comes to (width // 2, height // 2) of
+the crop, and the tail points down, so that the body axis stands upright. Coordinates are pixels with whole numbers at
+pixel centres, x to the right and y down.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from castle_core.errors import ConfigError
+from castle_core.rois import Mask, MaskSource, component_centroid, largest_component
+
+Affine = npt.NDArray[np.float64]
+Frame = npt.NDArray[np.uint8]
+
+OK, NO_MASK, ROI_ABSENT, POINT_MISSING, DECODE_ERROR, POINT_OUTSIDE, TAIL_ABSENT, NOT_REQUESTED = range(8)
+STATUS_NAMES = (
+    "ok",
+    "no mask",
+    "ROI absent",
+    "point missing or low likelihood",
+    "frame cannot be decoded",
+    "point out of frame",
+    "tail ROI absent",
+    "not requested",
+)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What is done to a frame before the model sees it.
+
+    Attributes
+    ----------
+    center_roi : int or None
+        ROI whose centroid comes to the middle of the crop; None leaves the whole frame (and ignores size and rotation).
+    crop_width, crop_height : int
+        Size of the crop (source pixels).
+    tail_roi : int or None
+        ROI towards which the body axis points down; None does not rotate.
+    tail_point : {"nearest", "centroid"}
+        CASTLE's reference (the tail contour's pixel nearest to the centre), or the tail's centroid, which is steadier.
+    remove_background : {"all", "roi"} or None
+        Blacken everything but all ROIs (as CASTLE), or but the ROI that is pooled; None keeps the background.
+    smooth_s : float
+        Zero-phase smoothing of centre and angle with this time constant (seconds); 0 is off.
+    fill_gaps : int
+        Interpolate centre and angle over at most so many frames without the ROI.
+    letterbox : bool
+        Keep the crop's aspect ratio and pad with black, instead of squashing it to the model's square.
+    """
+
+    center_roi: int | None = None
+    crop_width: int = 300
+    crop_height: int = 300
+    tail_roi: int | None = None
+    tail_point: Literal["nearest", "centroid"] = "nearest"
+    remove_background: Literal["all", "roi"] | None = None
+    smooth_s: float = 0.0
+    fill_gaps: int = 0
+    letterbox: bool = False
+
+    def __post_init__(self) -> None:
+        for name, roi in (("centre", self.center_roi), ("tail", self.tail_roi)):
+            if roi is not None and not 1 <= roi <= 255:
+                raise ConfigError(f"The {name} ROI cannot be {roi}: ids run from 1 to 255.")
+        if self.tail_roi is not None and self.center_roi is None:
+            raise ConfigError("Rotation by the tail acts only with Center ROI on. Choose a centre ROI as well.")
+        if self.tail_roi is not None and self.tail_roi == self.center_roi:
+            raise ConfigError(f"Tail ROI and centre ROI are both {self.tail_roi}. Choose two different ones.")
+        if not (2 <= self.crop_width <= 8192 and 2 <= self.crop_height <= 8192):
+            raise ConfigError(
+                f"A crop of {self.crop_width} x {self.crop_height} px cannot be: each side is 2 to 8192 px."
+            )
+        if self.tail_point not in ("nearest", "centroid"):
+            raise ConfigError(f"tail_point is 'nearest' or 'centroid', not {self.tail_point!r}.")
+        if self.remove_background not in (None, "all", "roi"):
+            raise ConfigError(f"remove_background is 'all', 'roi' or nothing, not {self.remove_background!r}.")
+        if self.smooth_s < 0 or self.fill_gaps < 0:
+            raise ConfigError("Smoothing time and gap length cannot be negative.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings that matter, so that equal results have equal settings."""
+        settings = asdict(self)
+        if self.center_roi is None:
+            for name in ("crop_width", "crop_height", "tail_roi", "tail_point", "smooth_s", "fill_gaps"):
+                settings.pop(name)
+        elif self.tail_roi is None:
+            settings.pop("tail_point")
+        return settings
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Where the animal is and where its tail points, for every frame of a video.
+
+    Attributes
+    ----------
+    center : (n, 2) float64 array
+        x and y of the centre (pixels); NaN where it is not known.
+    angle_deg : (n,) float64 array
+        Direction from the centre to the tail's reference, degrees clockwise on the screen from +x; 0 without rotation.
+    status : (n,) uint8 array
+        OK, NO_MASK, ROI_ABSENT or TAIL_ABSENT.
+    """
+
+    center: npt.NDArray[np.float64]
+    angle_deg: npt.NDArray[np.float64]
+    status: npt.NDArray[np.uint8]
+
+
+def measure_pose(mask: Mask | None, preprocess: Preprocess) -> tuple[float, float, float, int]:
+    """Return x and y of the centre (pixels), the tail's angle (degrees) and the status of one mask."""
+    nan = float("nan")
+    if mask is None:
+        return nan, nan, nan, NO_MASK
+    assert preprocess.center_roi is not None
+    body = largest_component(mask, preprocess.center_roi)
+    if body is None:
+        return nan, nan, nan, ROI_ABSENT
+    x, y = component_centroid(body)
+    if preprocess.tail_roi is None:
+        return x, y, 0.0, OK
+    tail = largest_component(mask, preprocess.tail_roi)
+    if tail is None:
+        return x, y, nan, TAIL_ABSENT
+    tail_x, tail_y = tail_reference(tail, (x, y), preprocess.tail_point)
+    return x, y, float(np.degrees(np.arctan2(tail_y - y, tail_x - x))), OK
+
+
+def tail_reference(
+    tail: Mask, center: tuple[float, float], kind: Literal["nearest", "centroid"]
+) -> tuple[float, float]:
+    """Return the point (x, y; pixels) of a 0/1 tail mask that gives the direction of the body axis."""
+    import cv2
+
+    if kind == "centroid":
+        return component_centroid(tail)
+    contours, _ = cv2.findContours(tail, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = np.concatenate([contour[:, 0] for contour in contours])
+    nearest = points[np.argmin(((points - np.array(center)) ** 2).sum(axis=1))]
+    return float(nearest[0]), float(nearest[1])
+
+
+def measure_poses(
+    masks: MaskSource,
+    preprocess: Preprocess,
+    n_frames: int,
+    *,
+    average_fps: float,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Poses:
+    """Measure centre and angle of every frame, fill gaps and smooth, before any work is split into shards.
+
+    Parameters
+    ----------
+    masks : MaskSource
+        The tracked ROIs.
+    preprocess : Preprocess
+        With `center_roi` set.
+    n_frames : int
+        Frames of the video.
+    average_fps : float
+        Frames a second, for the smoothing time.
+    on_progress : callable, optional
+        Called with (done, total).
+
+    Returns
+    -------
+    Poses
+        Frames that were filled keep status OK.
+    """
+    measured = np.full((n_frames, 3), np.nan)
+    status = np.zeros(n_frames, np.uint8)
+    for frame_index in range(n_frames):
+        x, y, angle, code = measure_pose(masks.mask_at(frame_index), preprocess)
+        measured[frame_index] = x, y, angle
+        status[frame_index] = code
+        if on_progress is not None and frame_index % 100 == 0:
+            on_progress(frame_index, n_frames)
+    center = measured[:, :2]
+    direction = np.exp(1j * np.radians(measured[:, 2]))
+    direction[np.isnan(measured[:, 2])] = np.nan
+    if preprocess.fill_gaps:
+        center, direction, status = _fill(center, direction, status, preprocess.fill_gaps)
+    if preprocess.smooth_s:
+        width = preprocess.smooth_s * average_fps
+        center = _smooth(center, width)
+        direction = _smooth(np.stack([direction.real, direction.imag], axis=1), width) @ np.array([1, 1j])
+    angle = np.degrees(np.angle(direction))
+    return Poses(center, angle, status)
+
+
+def _fill(
+    center: npt.NDArray[np.float64], direction: npt.NDArray[np.complex128], status: npt.NDArray[np.uint8], longest: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.complex128], npt.NDArray[np.uint8]]:
+    """Interpolate over gaps of at most `longest` frames that have good frames on both sides."""
+    good = np.flatnonzero(status == OK)
+    center, direction, status = center.copy(), direction.copy(), status.copy()
+    for before, after in itertools.pairwise(good):
+        gap = int(after - before - 1)
+        if not 1 <= gap <= longest:
+            continue
+        share = (np.arange(1, gap + 1) / (gap + 1))[:, None]
+        inside = slice(before + 1, after)
+        center[inside] = (1 - share) * center[before] + share * center[after]
+        turn = np.angle(direction[after] / direction[before])  # the shorter way round
+        direction[inside] = direction[before] * np.exp(1j * turn * share[:, 0])
+        status[inside] = OK
+    return center, direction, status
+
+
+def _smooth(values: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float64]:
+    """Smooth columns with a zero-phase Gaussian of standard deviation `width` frames; NaN neither spread nor vanish."""
+    from scipy.ndimage import gaussian_filter1d
+
+    known = ~np.isnan(values)
+    weight = gaussian_filter1d(known.astype(np.float64), width, axis=0, mode="nearest")
+    total = gaussian_filter1d(np.where(known, values, 0.0), width, axis=0, mode="nearest")
+    return np.where(known, total / np.maximum(weight, 1e-12), np.nan)
+
+
+def crop_affine(preprocess: Preprocess, center: npt.NDArray[np.float64], angle_deg: float) -> Affine:
+    """Return the (2, 3) map from source pixels to crop pixels.
+
+    The centre comes to (width // 2, height // 2); with rotation, the tail's direction comes to straight down.
+    """
+    turn = np.radians(90.0 - angle_deg) if preprocess.tail_roi is not None else 0.0
+    cosine, sine = np.cos(turn), np.sin(turn)
+    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    middle = np.array([preprocess.crop_width // 2, preprocess.crop_height // 2], dtype=np.float64)
+    return np.column_stack([rotation, middle - rotation @ center])
+
+
+def turned(affine: Affine, degrees: float, width: int, height: int) -> Affine:
+    """Turn a crop about its middle, counter-clockwise on the screen by `degrees`, after `affine`."""
+    turn = np.radians(-degrees)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    middle = np.array([width // 2, height // 2], dtype=np.float64)
+    return np.column_stack([rotation @ affine[:, :2], rotation @ (affine[:, 2] - middle) + middle])
+
+
+def resize_affine(width: int, height: int, size: int, *, letterbox: bool) -> Affine:
+    """Return the (2, 3) map from crop pixels to the pixels of the model's square input.
+
+    Picture edges meet: ``x' = (x + 0.5) · s - 0.5``. Squashed to the square, or letterboxed in its middle.
+    """
+    if not letterbox:
+        scale_x, scale_y, left, top = size / width, size / height, 0.0, 0.0
+    else:
+        scale_x = scale_y = size / max(width, height)
+        left, top = (size - width * scale_x) / 2, (size - height * scale_y) / 2
+    return np.array([[scale_x, 0.0, 0.5 * scale_x - 0.5 + left], [0.0, scale_y, 0.5 * scale_y - 0.5 + top]])
+
+
+def compose(second: Affine, first: Affine) -> Affine:
+    """Return the (2, 3) map that applies `first`, then `second`."""
+    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def apply_affine(affine: Affine, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Map (..., 2) points; NaN stay NaN."""
+    return points @ affine[:, :2].T + affine[:, 2]
+
+
+def warp_frame(
+    frame: Frame, affine: Affine, width: int, height: int, *, interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+) -> Frame:
+    """Warp a frame; beyond its edges the picture is black, without a dark fringe at the edge.
+
+    Parameters
+    ----------
+    frame : (H, W, 3) uint8 array
+        RGB.
+    affine : (2, 3) float64 array
+        Source to target pixels, without much shrinking (see `render_input`).
+    width, height : int
+        Size of the result.
+    interpolation : {"bilinear", "bicubic"}
+        Between pixels.
+
+    Returns
+    -------
+    (height, width, 3) uint8 array
+    """
+    import cv2
+
+    flag = cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR
+    # Edge pixels are continued outwards, so that interpolation at the border does not mix in black; then blackened.
+    result = cv2.warpAffine(frame, affine, (width, height), flags=flag, borderMode=cv2.BORDER_REPLICATE)
+    outside = outside_source(affine, frame.shape[1], frame.shape[0], width, height)
+    if outside is not None:
+        result[outside] = 0
+    return np.asarray(result)
+
+
+def outside_source(
+    affine: Affine, source_width: int, source_height: int, width: int, height: int
+) -> npt.NDArray[np.bool_] | None:
+    """Return the (height, width) mask of target pixels that lie outside the source picture; None if there are none."""
+    inverse = np.linalg.inv(affine[:, :2])
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], dtype=np.float64)
+    source = (corners - affine[:, 2]) @ inverse.T
+    low, high = np.array([-0.5, -0.5]), np.array([source_width - 0.5, source_height - 0.5])
+    slack = 1e-6
+    if (source >= low - slack).all() and (source <= high + slack).all():
+        return None
+    xs = (np.arange(width) - affine[0, 2])[None, :]
+    ys = (np.arange(height) - affine[1, 2])[:, None]
+    x = inverse[0, 0] * xs + inverse[0, 1] * ys
+    y = inverse[1, 0] * xs + inverse[1, 1] * ys
+    return np.asarray((x < low[0] - slack) | (x > high[0] + slack) | (y < low[1] - slack) | (y > high[1] + slack))
+
+
+def warp_mask(mask: Mask, affine: Affine, width: int, height: int) -> Mask:
+    """Warp a mask to (height, width) by the nearest pixel, so that ids never mix; 0 beyond the edges."""
+    import cv2
+
+    return np.asarray(
+        cv2.warpAffine(mask, affine, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    )
+
+
+def blacken(frame: Frame, mask: Mask, roi_id: int | None) -> Frame:
+    """Blacken the background: everything that is no ROI, or not ROI `roi_id`. Same geometry for both arrays."""
+    keep = mask != 0 if roi_id is None else mask == roi_id
+    return np.asarray(frame * keep[..., None])
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What the model sees of one frame.
+
+    Attributes
+    ----------
+    image : (S, S, 3) uint8 array
+        RGB.
+    mask : (S, S) uint8 array
+        ROI ids in the same geometry.
+    affine : (2, 3) float64 array
+        Source pixels to input pixels; points go the same way.
+    """
+
+    image: Frame
+    mask: Mask
+    affine: Affine
+
+
+def render_crop(
+    frame: Frame, mask: Mask, preprocess: Preprocess, affine: Affine, *, background_roi: int | None
+) -> tuple[Frame, Mask]:
+    """Render the crop at source scale: what the crop video shows and what the model's input is made of.
+
+    Parameters
+    ----------
+    frame : (H, W, 3) uint8 array
+        RGB source frame.
+    mask : (H, W) uint8 array
+        ROI ids.
+    preprocess : Preprocess
+        Settings; without a centre ROI the whole frame is the crop.
+    affine : (2, 3) float64 array
+        Source to crop pixels.
+    background_roi : int or None
+        The ROI that is kept where ``remove_background`` is "roi".
+    """
+    if preprocess.center_roi is None and np.array_equal(affine, np.eye(2, 3)):
+        image, ids = frame, mask
+    else:
+        width, height = crop_size(preprocess, frame.shape[1], frame.shape[0])
+        image = warp_frame(frame, affine, width, height)
+        ids = warp_mask(mask, affine, width, height)
+    if preprocess.remove_background is not None:
+        image = blacken(image, ids, background_roi if preprocess.remove_background == "roi" else None)
+    return image, ids
+
+
+def crop_size(preprocess: Preprocess, source_width: int, source_height: int) -> tuple[int, int]:
+    """Return width and height (pixels) of the crop."""
+    if preprocess.center_roi is None:
+        return source_width, source_height
+    return preprocess.crop_width, preprocess.crop_height
+
+
+def render_input(
+    frame: Frame,
+    mask: Mask,
+    preprocess: Preprocess,
+    affine: Affine,
+    size: int,
+    *,
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+    antialias: bool = True,
+    background_roi: int | None = None,
+) -> ModelInput:
+    """Render what the model sees: the crop of `render_crop`, brought to the model's square.
+
+    Where the crop is enlarged, frame and mask are warped once, straight from the source. Where it shrinks, the crop is
+    rendered at source scale and then reduced with a prefilter (DINOv2), so that no detail aliases; DINOv3 is reduced
+    without one, as CASTLE does.
+
+    Parameters
+    ----------
+    frame, mask, preprocess, affine, background_roi
+        See `render_crop`.
+    size : int
+        Edge of the model's input (pixels).
+    interpolation, antialias
+        See `Encoder`.
+    """
+    width, height = crop_size(preprocess, frame.shape[1], frame.shape[0])
+    resize = resize_affine(width, height, size, letterbox=preprocess.letterbox)
+    whole = compose(resize, affine)
+    ids = warp_mask(mask, whole, size, size)
+    if min(resize[0, 0], resize[1, 1]) >= 1:
+        image = warp_frame(frame, whole, size, size, interpolation=interpolation)
+        if preprocess.letterbox:  # the source beside the crop is not part of it
+            image[_outside_box(resize, width, height, size)] = 0
+            ids[_outside_box(resize, width, height, size)] = 0
+        if preprocess.remove_background is not None:
+            image = blacken(image, ids, background_roi if preprocess.remove_background == "roi" else None)
+        return ModelInput(image, ids, whole)
+    crop, _ = render_crop(frame, mask, preprocess, affine, background_roi=background_roi)
+    image = np.zeros((size, size, 3), np.uint8)
+    inner_width, inner_height = round(width * resize[0, 0]), round(height * resize[1, 1])
+    left, top = (size - inner_width) // 2, (size - inner_height) // 2
+    inner = _resize(crop, max(1, inner_width), max(1, inner_height), interpolation, antialias)
+    image[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    if preprocess.letterbox:
+        ids[_outside_box(resize, width, height, size)] = 0
+    return ModelInput(image, ids, whole)
+
+
+def _outside_box(resize: Affine, width: int, height: int, size: int) -> npt.NDArray[np.bool_]:
+    left, top = resize[0, 2] - 0.5 * resize[0, 0] + 0.5, resize[1, 2] - 0.5 * resize[1, 1] + 0.5
+    x = np.arange(size) + 0.5
+    in_x = (x >= left) & (x <= left + width * resize[0, 0])
+    in_y = (x >= top) & (x <= top + height * resize[1, 1])
+    return np.asarray(~(in_y[:, None] & in_x[None, :]))
+
+
+def _resize(
+    image: Frame, width: int, height: int, interpolation: Literal["bilinear", "bicubic"], antialias: bool
+) -> Frame:
+    import torch
+
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    resized = torch.nn.functional.interpolate(
+        pixels, (height, width), mode=interpolation, align_corners=False, antialias=antialias
+    )
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())

@@ -1,0 +1,280 @@
+"""ROI masks by frame: CASTLE's ``mask_list.h5``, shapes drawn around keypoints, or the whole picture.
+
+A mask is an (H, W) uint8 picture: 0 is background, i is ROI i. A frame without a mask was not tracked (None); a frame
+whose mask lacks a ROI was tracked, but the ROI was lost there.
+"""
+
+import hashlib
+import itertools
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from castle_core.errors import RoiError
+
+Mask = npt.NDArray[np.uint8]
+KeypointShape = Literal["disc", "hull", "capsule"]
+
+
+class MaskSource(Protocol):
+    """Anything that has a mask a frame.
+
+    Attributes
+    ----------
+    height, width : int
+        Size of every mask (pixels).
+    """
+
+    height: int
+    width: int
+
+    def mask_at(self, frame_index: int) -> Mask | None:
+        """Return the (H, W) uint8 mask of a frame, or None where the frame was not tracked."""
+        ...
+
+    def content_hash(self) -> str:
+        """Return a hash (hex) that changes when any mask changes."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files."""
+        ...
+
+
+def check_roi_id(roi_id: int) -> int:
+    """Return `roi_id` if it is 0 (the whole frame) or 1 … 255.
+
+    Raises
+    ------
+    RoiError
+        If it is not; masks hold one byte a pixel.
+    """
+    if not 0 <= roi_id <= 255:
+        raise RoiError(f"ROI {roi_id} cannot be: ids run from 1 to 255 (0 is the whole frame).")
+    return roi_id
+
+
+class MaskFile:
+    """CASTLE's ``mask_list.h5``, opened read-only and without file locks (they fail on network drives).
+
+    Parameters
+    ----------
+    path : Path
+        The file. One data set a frame, named by the decimal frame index.
+
+    Raises
+    ------
+    RoiError
+        If it is missing, damaged, or holds no masks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import h5py
+
+        self.path = path
+        if not path.is_file():
+            raise RoiError(f"There are no tracked ROIs at {path}. Track them first (or import CASTLE's mask_list.h5).")
+        try:
+            self._file = h5py.File(path, "r", locking=False)
+        except OSError as error:
+            raise RoiError(
+                f"{path} cannot be read as HDF5 ({error}). It may be half-written; track the video again."
+            ) from error
+        self.frame_indices = np.array(sorted(int(name) for name in self._file if name.isdigit()), dtype=np.int64)
+        self._frames = set(self.frame_indices.tolist())
+        if not self._frames:
+            self._file.close()
+            raise RoiError(f"{path} holds no masks. Track the video again.")
+        first = self._file[str(self.frame_indices[0])]
+        self.height, self.width = (
+            int(self._scalar("height", first.shape[0])),
+            int(self._scalar("width", first.shape[1])),
+        )
+        self.n_frames = int(self._scalar("total_frames", self.frame_indices[-1] + 1))
+        self.n_rois = int(self._scalar("roi_count", self._scalar("n_rois", 0)))
+        self._hash = ""
+
+    def _scalar(self, name: str, default: int) -> int:
+        return int(self._file[name][()]) if name in self._file else int(default)
+
+    def mask_at(self, frame_index: int) -> Mask | None:
+        """Return the (H, W) uint8 mask of a frame, or None where the frame was not tracked.
+
+        Raises
+        ------
+        RoiError
+            If the frame's data set is damaged or of another size or type.
+        """
+        if frame_index not in self._frames:
+            return None
+        try:
+            mask = self._file[str(frame_index)][()]
+        except OSError as error:
+            raise RoiError(
+                f"The mask of frame {frame_index} in {self.path} is damaged. Track the video again."
+            ) from error
+        if mask.shape != (self.height, self.width) or mask.dtype != np.uint8:
+            raise RoiError(
+                f"The mask of frame {frame_index} in {self.path} is {mask.dtype} {mask.shape}, not uint8 "
+                f"({self.height}, {self.width}). Track the video again."
+            )
+        return np.asarray(mask)
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 (hex) of the file's bytes."""
+        if not self._hash:
+            with open(self.path, "rb") as stream:
+                self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._hash
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class WholeFrame:
+    """The whole picture as ROI 0: every frame counts as tracked, with an empty mask."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+        self._mask = np.zeros((height, width), np.uint8)
+
+    def mask_at(self, frame_index: int) -> Mask | None:
+        """Return an all-zero mask."""
+        del frame_index
+        return self._mask
+
+    def content_hash(self) -> str:
+        """Return the same for every video."""
+        return "whole-frame"
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class KeypointMasks:
+    """Masks drawn around tracked keypoints.
+
+    Parameters
+    ----------
+    xy : (n, K, 2) float array
+        x and y (pixels) of the chosen body parts; NaN where missing.
+    likelihood : (n, K) float array, optional
+        0 … 1; keypoints below `threshold` count as missing.
+    height, width : int
+        Size of the video (pixels).
+    shape : {"disc", "hull", "capsule"}
+        A disc around each keypoint; the convex hull of all discs; or discs joined in the order of the keypoints.
+    radius : float
+        Radius of the discs (pixels).
+    roi_id : int
+        1 … 255.
+    threshold : float
+        Least likelihood.
+
+    Raises
+    ------
+    RoiError
+        If the radius or the id cannot be.
+    """
+
+    def __init__(
+        self,
+        xy: npt.NDArray[np.floating[Any]],
+        likelihood: npt.NDArray[np.floating[Any]] | None = None,
+        *,
+        height: int,
+        width: int,
+        shape: KeypointShape = "disc",
+        radius: float = 20.0,
+        roi_id: int = 1,
+        threshold: float = 0.6,
+    ) -> None:
+        if not 0.5 <= radius <= max(height, width):
+            raise RoiError(
+                f"A radius of {radius} px cannot be drawn in a {width} x {height} picture. Choose a smaller one."
+            )
+        if check_roi_id(roi_id) == 0:
+            raise RoiError("ROI 0 is the whole frame. Choose an id from 1 to 255.")
+        self.height, self.width = height, width
+        self._xy = np.array(xy, dtype=np.float64)
+        if likelihood is not None:
+            self._xy[np.asarray(likelihood) < threshold] = np.nan
+        self._shape, self._radius, self._roi_id = shape, radius, roi_id
+
+    def mask_at(self, frame_index: int) -> Mask | None:
+        """Return the frame's mask; empty where no keypoint is known, None beyond the predictions' end."""
+        import cv2
+
+        if frame_index >= len(self._xy):
+            return None
+        mask = np.zeros((self.height, self.width), np.uint8)
+        points = self._xy[frame_index]
+        # A point far outside would overflow the drawing functions; it colours nothing anyway.
+        limit = self._radius + 1
+        inside = (
+            (points > -limit).all(axis=1) & (points[:, 0] < self.width + limit) & (points[:, 1] < self.height + limit)
+        )
+        known = np.round(points[inside] * 8).astype(np.int32)  # 3 fractional bits
+        radius = round(self._radius * 8)
+        for x, y in known:
+            cv2.circle(mask, (int(x), int(y)), radius, self._roi_id, -1, cv2.LINE_8, 3)
+        if self._shape == "capsule":
+            for a, b in itertools.pairwise(known):
+                cv2.line(
+                    mask,
+                    tuple(a.tolist()),
+                    tuple(b.tolist()),
+                    self._roi_id,
+                    max(1, round(2 * self._radius)),
+                    cv2.LINE_8,
+                    3,
+                )
+        elif self._shape == "hull" and len(known) > 1:
+            ys, xs = np.nonzero(mask)
+            if len(xs):
+                hull = cv2.convexHull(np.stack([xs, ys], axis=1).astype(np.int32))
+                cv2.fillConvexPoly(mask, hull, self._roi_id)
+        return mask
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 (hex) of points and drawing settings."""
+        digest = hashlib.sha256(self._xy.tobytes())
+        digest.update(f"{self._shape} {self._radius} {self._roi_id} {self.height} {self.width}".encode())
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def largest_component(mask: Mask, roi_id: int) -> Mask | None:
+    """Return the largest 8-connected piece of a ROI as an (H, W) 0/1 mask, or None if the ROI is not there."""
+    import cv2
+
+    binary = (mask == roi_id).astype(np.uint8)
+    n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    if n_labels <= 1:
+        return None
+    if n_labels == 2:
+        return np.asarray(binary)
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return np.asarray(labels == largest, np.uint8)
+
+
+def component_centroid(component: Mask) -> tuple[float, float]:
+    """Return the centroid (x, y; pixels) of a 0/1 mask that is not empty."""
+    import cv2
+
+    moments = cv2.moments(component, binaryImage=True)
+    return moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
