@@ -6,7 +6,8 @@ thread, so importing this package is quick.
 
 from castle_core.jobs.app_lock import running_app
 from castle_core.jobs.job import ENDED_STATES, STATES, Job, Kind
-from castle_core.jobs.runner import Runner, WorkerStatus
+from castle_core.jobs.runner import Runner
+from castle_core.jobs.service import WorkerStatus
 from castle_core.jobs.table import JobTable
 
 __all__ = ["ENDED_STATES", "STATES", "Job", "JobTable", "Kind", "Runner", "WorkerStatus", "running_app"]

@@ -101,11 +101,6 @@ class ChildProcess(ProcessInterface):  # type: ignore[misc]
             await self._exited.wait()
         await super().close()
 
-    def kill(self) -> None:
-        """End the process at once; `Surroundings.on_exit` follows."""
-        if self._process is not None and not self._exited.is_set():
-            kill_group(self._process.pid)
-
     def _log_path(self) -> Path:
         return make_folder(self._around.folder / "logs") / f"{self.name}.log"
 
@@ -158,8 +153,10 @@ class ChildProcess(ProcessInterface):  # type: ignore[misc]
             _call(loop, self._set_ready, address)
 
     def _wait(self, loop: asyncio.AbstractEventLoop, process: "subprocess.Popen[bytes]") -> None:
-        code = process.wait()
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # leaves the number taken
         kill_group(process.pid)  # what the job had started must not go on without it
+        code = process.wait()
         _call(loop, self._set_exited, process.pid, code)
 
     def _set_ready(self, address: str) -> None:
@@ -216,23 +213,14 @@ class Cluster(SpecCluster):  # type: ignore[misc]
         self.workers.pop(name, None)
         await self
 
-    def kill_worker(self, name: str) -> None:
-        """End the process of a worker."""
-        process = self.workers.get(name)
-        if process is not None:
-            process.kill()
-
     async def end(self) -> None:
         """End all processes, without asking them."""
         workers = list(self.workers.values())
         self.worker_spec.clear()
         self.workers.clear()
-        for process in workers:
-            process.kill()
-        for process in workers:
-            await process.close()
+        await asyncio.gather(*(process.close() for process in workers))
         with contextlib.suppress(Exception):  # whether the scheduler still answers does not matter
-            await asyncio.wait_for(self._close(), 3.0)
+            await asyncio.wait_for(self._close(), 1.0)
         if self.scheduler is not None:
             await self.scheduler.close()
 

@@ -27,11 +27,12 @@ def run_attempt(order: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``state`` ("finished", "failed", "cancelled" or "lost"), ``error``, ``result``, and ``report``, the last report.
+        ``state`` ("finished", "failed", "cancelled" or "lost"), ``error``, ``result``, ``spoiled`` (this process should
+        not be used again), and ``report``, the last report.
     """
     lease = Lease(order["lease_path"], order["lease_token"], order["job"])
     task = WorkerTask(lease, order["attempt"], _sender())
-    state, error, result = "failed", None, None
+    state, error, result, spoiled = "failed", None, None, False
     try:
         lease.check()
         function = load_function(order["function"])
@@ -51,9 +52,10 @@ def run_attempt(order: dict[str, Any]) -> dict[str, Any]:
     except BaseException as problem:  # also SystemExit: a function must not end its worker
         error = one_line(problem)
         task.log(traceback.format_exc())
+        spoiled = "CUDA error" in str(problem)  # every later use of the GPU in this process would fail too
     finally:
         _free_memory()
-    return {"state": state, "error": error, "result": result, "report": task.close()}
+    return {"state": state, "error": error, "result": result, "spoiled": spoiled, "report": task.close()}
 
 
 def _sender() -> Callable[[dict[str, Any]], None]:
