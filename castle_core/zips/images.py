@@ -350,14 +350,20 @@ def convert_image(data: bytes, facts: ImageFacts, *, small_16: bool) -> bytes:
     return bytes(png)
 
 
-def same_picture(one: bytes, other: bytes) -> bool:
-    """Tell whether two image files show the same pixels (as 8-bit RGB), whatever their compression."""
+def decode_rgb(data: bytes) -> npt.NDArray[Any]:
+    """Decode an image file to (height, width, 3) uint8 RGB; raises `ImageProblem` if that fails."""
     import cv2
 
+    picture = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return picture[..., ::-1]
+
+
+def same_picture(one: bytes, other: bytes) -> bool:
+    """Tell whether two image files show the same pixels (as 8-bit RGB), whatever their compression."""
     if one == other:
         return True
     try:
-        pictures = [_decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) for data in (one, other)]
+        pictures = [decode_rgb(data) for data in (one, other)]
     except ImageProblem:
         return False
     return pictures[0].shape == pictures[1].shape and bool((pictures[0] == pictures[1]).all())

@@ -14,6 +14,7 @@ from castle_core.progress import QUIET, Task
 from castle_core.zips.directory import check_entries, open_zip
 from castle_core.zips.images import ImageFacts, ImageProblem, check_image, convert_image, same_picture
 from castle_core.zips.limits import LIMITS, ZipLimits
+from castle_core.zips.matching import compare_with_video
 from castle_core.zips.names import CSV_NAME, Contents, ZippedFrame, classify, is_junk
 from castle_core.zips.report import Findings, ZipReport, frame_list
 from castle_core.zips.selected import check_context, derive_selected, read_selected
@@ -144,7 +145,7 @@ def _inspect_archive(
     _look_into_the_rest(archive, entries, contents, findings)
     inspection.selected = _select(inspection, archive, name, limits, findings)
     _check_images(inspection, archive, limits, findings, task)
-    _check_against_video(inspection, name, findings)
+    _check_against_video(inspection, archive, project, findings)
     check_context(
         inspection.selected,
         {frame.frame_index for frame in contents.frames},
@@ -358,15 +359,22 @@ def _check_conflicts(inspection: Inspection, archive: zipfile.ZipFile, findings:
             )
 
 
-def _check_against_video(inspection: Inspection, name: str, findings: Findings) -> None:
-    n_frames = inspection.target.n_frames
-    if n_frames is None:
+def _check_against_video(
+    inspection: Inspection, archive: zipfile.ZipFile, project: "Project | None", findings: Findings
+) -> None:
+    target, frames = inspection.target, inspection.contents.frames
+    if target.n_frames is None or project is None:
         return
-    beyond = [frame for frame in inspection.contents.frames if frame.frame_index >= n_frames]
-    for frame in beyond:
-        findings.error(
-            "past-the-end",
-            frame.file,
-            f"The video {inspection.target.video!r} has {n_frames} frames, numbered 0 to {n_frames - 1}.",
-            "Frames count from 0. Is the zip named like the right video?",
-        )
+    for frame in frames:
+        if frame.frame_index >= target.n_frames:
+            findings.error(
+                "past-the-end",
+                frame.file,
+                f"The video {target.video!r} has {target.n_frames} frames, numbered 0 to {target.n_frames - 1}.",
+                "Frames count from 0. Is the zip named like the right video?",
+            )
+    if findings.refused:
+        return
+    first = inspection.facts[frames[0].frame_index]
+    if target.size == (first.width, first.height):
+        compare_with_video(project, target, frames, lambda frame: inspection.image(archive, frame), findings)

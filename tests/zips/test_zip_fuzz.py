@@ -161,9 +161,9 @@ def mutate_headers(data: bytes, rng: random.Random) -> bytes:
 def fuzzed(seed: int) -> bytes:
     rng = random.Random(seed)
     data = zip_bytes(mutate_files(base_files(rng), rng))
-    if rng.random() < 0.4:
+    if rng.random() < 0.2:
         data = mutate_bytes(data, rng)
-    if rng.random() < 0.4:
+    if rng.random() < 0.2:
         data = mutate_headers(data, rng)
     return data
 
@@ -213,7 +213,7 @@ def run(seeds: range, tmp_path: Path) -> dict[str, int]:
 
 def test_mutated_zips(tmp_path):
     counts = run(range(300), tmp_path)
-    assert min(counts.values()) > 25, counts
+    assert min(counts.values()) > 15, counts
 
 
 @pytest.mark.heavy
