@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from castle_core.errors import AccessError
+from castle_core.projects.videos import is_video_name
 
-VIDEO_ENDINGS = frozenset(
-    (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".h264")
-)
 Kind = Literal["folder", "video", "zip"]
 
 
@@ -166,9 +164,8 @@ def _entry(item: "os.DirEntry[str]", real_root: Path, relative: str) -> Entry | 
         return Entry(item.name, path, "folder", 0, status.st_mtime)
     if not stat.S_ISREG(status.st_mode):
         return None
-    ending = Path(item.name).suffix.lower()
-    if ending in VIDEO_ENDINGS:
+    if is_video_name(item.name):
         return Entry(item.name, path, "video", status.st_size, status.st_mtime)
-    if ending == ".zip":
+    if item.name.lower().endswith(".zip"):
         return Entry(item.name, path, "zip", status.st_size, status.st_mtime)
     return None

@@ -5,8 +5,11 @@ session. The user's name then travels in ``X-Castle-User`` (whatever a client pu
 Streamlit shows as ``st.user.email``.
 """
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import streamlit as st
@@ -17,12 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castle_core.errors import CastleError
 from ui.sessions import Session, sessions
-from ui.settings import allowed_hosts, is_loopback, operating_system_user, prefix, settings
+from ui.settings import allowed_hosts, is_loopback, prefix, settings
 
 USER_HEADER = b"x-castle-user"
 OPEN_PATHS = ("/login", "/_stcore/health")
 SESSION_KEY = "castle_session"
 """Where the gate leaves the `Session` in the ASGI scope."""
+LOCAL = "local"
+"""The user's name where nobody logs in."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORWARDED = (b"x-forwarded-for", b"x-forwarded-host", b"forwarded", b"x-real-ip", b"via")
 _HEADERS = (
@@ -32,19 +37,26 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _RECHECK_S = 1.0
+_REQUESTS: set["asyncio.Task[Any]"] = set()
+
+
+def end_requests() -> None:
+    """End the requests that are still being answered (the app is shutting down)."""
+    for task in list(_REQUESTS):
+        task.cancel()
 
 
 def current_user() -> str:
     """Return the name of whoever looks at the running page.
 
-    From the gate's header by way of ``st.user``; the header itself where Streamlit does not map it; the server's own
-    account outside a browser session (tests, bare scripts).
+    From the gate's header by way of ``st.user``; the header itself where Streamlit does not map it; `LOCAL` outside a
+    browser session (tests, bare scripts).
     """
     mapped = st.user.get("email")
     if isinstance(mapped, str) and mapped:
         return mapped
     header = st.context.headers.get("X-Castle-User")
-    return header or operating_system_user()
+    return header or LOCAL
 
 
 class Gate:
@@ -79,7 +91,8 @@ class Gate:
         elif session is None and _inner_path(scope) not in OPEN_PATHS:
             await _refuse(_ask_to_log_in(scope), scope, receive, send)
         else:
-            await self._app(scope, receive, _with_headers(send))
+            with _counted():
+                await self._app(scope, receive, _with_headers(send))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send, session: Session | None) -> None:
         if session is None:
@@ -87,6 +100,20 @@ class Gate:
             return
         watch = _Watch(scope, send)
         await self._app(scope, lambda: watch.receive(receive), watch.send)
+
+
+@contextlib.contextmanager
+def _counted() -> Iterator[None]:
+    """Let `end_requests` find the request that runs in the block."""
+    task = asyncio.current_task()
+    if task is None:
+        yield
+        return
+    _REQUESTS.add(task)
+    try:
+        yield
+    finally:
+        _REQUESTS.discard(task)
 
 
 class _Watch:
@@ -125,7 +152,7 @@ class _Watch:
 def find_session(scope: Scope) -> Session | None:
     """Return the live session of a request, or None."""
     if not settings().login:
-        return Session(operating_system_user(), "no-login")
+        return Session(LOCAL, "no-login")
     known = sessions()
     for header in Headers(scope=scope).getlist("cookie"):
         cookie = cookie_parser(header).get(known.cookie_name)

@@ -51,9 +51,9 @@ def _form(next_path: str, name: str = "") -> str:
 
 
 _LINK_HELP = (
-    "<p>Open the link that <code>castle serve</code> printed in its terminal; each link works once, and the next one "
-    "is printed right after.</p><p>Several people on one server? <code>castle users add NAME</code> gives each of them a "
-    "password.</p>"
+    "<p>Open the link that <code>castle serve</code> printed in its terminal. Each link works once; "
+    "the next one is printed right after.</p>"
+    "<p>Several people on one server? <code>castle users add NAME</code> gives each of them a password.</p>"
 )
 
 

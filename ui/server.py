@@ -1,33 +1,51 @@
 """What the app adds to Streamlit: the gate, login, uploads and media routes, and the jobs' workers."""
 
+import asyncio
+import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from castle_core.errors import CastleError
 from castle_core.server_folders import ServerFolders
+from castle_core.state import castle_state
 from ui.announce import print_link
-from ui.gate import Gate
+from ui.gate import Gate, end_requests
 from ui.login import login_routes
+from ui.media import READER, media_routes
 from ui.settings import settings
+from ui.uploads import resume_after_restart, start_finishing, sweep_all, upload_routes
 
 if TYPE_CHECKING:
-    from castle_core.jobs import JobTable
+    from castle_core.jobs import JobTable, Runner
 
+ROUTES: list[BaseRoute] = [*login_routes(), *upload_routes(), *media_routes()]
+MIDDLEWARE = [Middleware(Gate)]
+_SWEEP_S = 3600.0
+_GRACE_S = 2.0
 _LOGGER = logging.getLogger("castle.server")
 
-ROUTES: list[BaseRoute] = [*login_routes()]
-MIDDLEWARE = [Middleware(Gate)]
+
+@functools.lru_cache(maxsize=8)
+def _table(state: Path) -> "JobTable":
+    from castle_core.jobs import JobTable
+
+    return JobTable(state / "jobs.sqlite")
 
 
 def jobs() -> "JobTable":
-    """Return the table of jobs."""
-    from castle_core.jobs import JobTable
-
-    return JobTable()
+    """Return the table of jobs, the same object for pages, routes and the runner."""
+    return _table(castle_state())
 
 
 def folders() -> ServerFolders:
@@ -39,5 +57,71 @@ def folders() -> ServerFolders:
 async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     """Run the jobs' workers and the clean-up of old uploads while the app is up."""
     del app
-    print_link()
-    yield {}
+    runner = _start_runner() if settings().runner else None
+    house_keeping = asyncio.create_task(_keep_house(), name="castle house-keeping")
+    try:
+        with _ending_requests_at_shutdown():
+            print_link()
+            yield {}
+    finally:
+        house_keeping.cancel()
+        READER.close()
+        if runner is not None:
+            try:
+                await to_thread.run_sync(runner.stop)
+            except CastleError as error:
+                _LOGGER.warning("%s", error)
+
+
+def _start_runner() -> "Runner":
+    from castle_core.jobs import Runner
+
+    runner = Runner(jobs())
+    try:
+        runner.start()
+    except CastleError as error:
+        print(f"castle: {error}", file=sys.stderr, flush=True)
+        raise
+    return runner
+
+
+async def _keep_house() -> None:
+    """Finish what a killed app left complete, then look for abandoned uploads once an hour."""
+    try:
+        for store, upload in await to_thread.run_sync(resume_after_restart):
+            start_finishing(store, upload)
+    except (CastleError, OSError) as error:
+        _LOGGER.warning("uploads: %s", error)
+    while True:
+        try:
+            await to_thread.run_sync(sweep_all)
+        except (CastleError, OSError) as error:
+            _LOGGER.warning("clean-up of uploads: %s", error)
+        await asyncio.sleep(_SWEEP_S)
+
+
+@contextlib.contextmanager
+def _ending_requests_at_shutdown() -> Iterator[None]:
+    """End long requests soon after Ctrl-C or SIGTERM: the server would wait for a paused video for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before: dict[signal.Signals, Any] = {}
+
+    def stop(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(loop.call_later, _GRACE_S, end_requests)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        current = signal.getsignal(number)
+        if callable(current):  # without a handler the process ends anyway
+            before[number] = current
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

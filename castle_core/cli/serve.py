@@ -42,6 +42,7 @@ def serve(
     """
     from castle_core.errors import ConfigError, ProjectError
     from castle_core.files import make_folder
+    from castle_core.jobs import running_app
     from castle_core.server_folders import ServerFolders
     from castle_core.state import castle_home, castle_state
 
@@ -57,7 +58,11 @@ def serve(
     projects = make_folder(castle_home())
     if not projects.is_dir():
         raise ProjectError(f"{projects} is not a folder. Give the folder of the projects with --home DIR.")
-    castle_state()
+    other = running_app(castle_state())
+    if other is not None:
+        raise ConfigError(
+            f"castle runs already (process {other}). Use that one, stop it, or set CASTLE_STATE to another folder."
+        )
     check_port(host, port)
     os.environ["CASTLE_SERVE"] = json.dumps(
         {
