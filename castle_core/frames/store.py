@@ -1,11 +1,12 @@
 """Putting frames into a video's folder: images merged in, lists extended, nothing replaced."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from castle_core.errors import ProjectError
 from castle_core.frames.names import SELECTED, frame_name, images_by_index, read_selected
 from castle_core.frames.record import Round, RoundFrame, RoundInfo, read_record
 from castle_core.frames.writes import Change, frames_lock, staging
@@ -87,49 +88,79 @@ def store_frames(
     Raises
     ------
     ProjectError, LockHeldError
-        If the folder cannot be written.
+        If the folder cannot be written, or `images` leaves out a frame that is to be selected.
     """
     project.require_writable()
     folder = project.frames_folder(stem)
     wanted = {frame.frame_index: frame for frame in sorted(frames, key=lambda frame: frame.frame_index)}
     context_only = sorted(set(context_indices) - set(wanted))
+    staged_names: dict[int, str] = {}
+    asked: set[int] = set()
     with staging(project, stem) as staged:
-        on_disk = images_by_index(folder)
-        needed = sorted(index for index in (*wanted, *context_only) if index not in on_disk)
-        listed = read_selected(folder)
-        staged_names: dict[int, str] = {}
-        task.progress(0, len(needed), folder.name)
-        for n_done, (index, data) in enumerate(images(needed) if needed else (), start=1):
-            staged_names[index] = listed.get(index) or wanted_name(wanted.get(index), index)
-            staged.add(staged_names[index], data)
-            task.progress(n_done, len(needed), folder.name)
-        with frames_lock(project, stem):
-            on_disk, selected, record = images_by_index(folder), read_selected(folder), read_record(folder)
-            new = {index: name for index, name in staged_names.items() if index not in on_disk}
-            names = on_disk | new
-            if not (folder / SELECTED).exists() and not record.rounds:
-                found = tuple(name for name in on_disk.values() if name not in record.written)
-                record = replace(record, found=found)
-            picked = [
-                replace(frame, name=names[index], score=_finite(frame.score), time_s=_finite(frame.time_s))
-                for index, frame in wanted.items()
-                if index not in selected
-            ]
-            result = Exported(
-                written=tuple(frame.frame_index for frame in picked),
-                kept=tuple(index for index in wanted if index in selected),
-                directory=folder,
-                context_written=tuple(sorted(index for index in new if index not in wanted)),
-            )
-            if not picked and not new:
+        while True:
+            on_disk, listed = images_by_index(folder), read_selected(folder)
+            needed = sorted(index for index in (*wanted, *context_only) if index not in on_disk and index not in asked)
+            asked.update(needed)
+            task.progress(0, len(needed), folder.name)
+            for n_done, (index, data) in enumerate(images(needed) if needed else (), start=1):
+                staged_names[index] = listed.get(index) or wanted_name(wanted.get(index), index)
+                staged.add(staged_names[index], data)
+                task.progress(n_done, len(needed), folder.name)
+            _check_complete(wanted, on_disk, staged_names, asked, stem)
+            with frames_lock(project, stem):
+                on_disk = images_by_index(folder)
+                gone = [index for index in (*wanted, *context_only) if index not in on_disk and index not in asked]
+                if gone:  # somebody took an image back while ours were made
+                    continue
+                change, result = _merged(project, stem, wanted, staged_names, on_disk, context, round_info, video_name)
+                if change is not None:
+                    staged.commit(change, task)
                 return result
-            if picked:
-                record = record.with_round(Round(round_info, tuple(picked), context))
-            record = replace(record, video=record.video or video_name, written=record.written | frozenset(new.values()))
-            selected = dict(sorted((selected | {frame.frame_index: frame.name for frame in picked}).items()))
-            change = Change(tuple(new.values()), (), selected, record, round_info.id)
-            staged.commit(change, task)
-    return result
+
+
+def _check_complete(
+    wanted: Collection[int], on_disk: Collection[int], staged: Collection[int], asked: Collection[int], stem: str
+) -> None:
+    missing = [index for index in wanted if index in asked and index not in on_disk and index not in staged]
+    if missing:
+        raise ProjectError(f"There is no image of frame {missing[0]} of {stem}, so it cannot be selected.")
+
+
+def _merged(
+    project: "Project",
+    stem: str,
+    wanted: Mapping[int, RoundFrame],
+    staged_names: Mapping[int, str],
+    on_disk: Mapping[int, str],
+    context: int,
+    round_info: RoundInfo,
+    video_name: str,
+) -> tuple[Change | None, Exported]:
+    """Work out, under the lock, what the folder becomes; None if it stays as it is."""
+    folder = project.frames_folder(stem)
+    selected, record = read_selected(folder), read_record(folder)
+    new = {index: name for index, name in staged_names.items() if index not in on_disk}
+    names = {**on_disk, **new}
+    if not (folder / SELECTED).exists() and not record.rounds:
+        record = replace(record, found=tuple(name for name in on_disk.values() if name not in record.written))
+    picked = [
+        replace(frame, name=names[index], score=_finite(frame.score), time_s=_finite(frame.time_s))
+        for index, frame in wanted.items()
+        if index not in selected
+    ]
+    result = Exported(
+        written=tuple(frame.frame_index for frame in picked),
+        kept=tuple(index for index in wanted if index in selected),
+        directory=folder,
+        context_written=tuple(sorted(index for index in new if index not in wanted)),
+    )
+    if not picked and not new:
+        return None, result
+    if picked:
+        record = record.with_round(Round(round_info, tuple(picked), context))
+    record = replace(record, video=record.video or video_name, written=record.written | frozenset(new.values()))
+    listed = selected | {frame.frame_index: frame.name for frame in picked}
+    return Change(tuple(new.values()), (), dict(sorted(listed.items())), record, round_info.id), result
 
 
 def wanted_name(frame: RoundFrame | None, frame_index: int) -> str:

@@ -98,7 +98,10 @@ def undo_round(project: "Project", round_id: str, task: Task = QUIET) -> UndoRep
     stems = project.frame_folders()
     for n_done, stem in enumerate(stems):
         task.progress(n_done, len(stems), stem)
-        known = known or round_id in pending(project, stem)
+        if owed := pending(project, stem):
+            known = known or round_id in owed
+            with frames_lock(project, stem):  # finishes what a dead process had begun
+                pass
         if read_record(project.frames_folder(stem)).round(round_id) is None:
             continue
         with staging(project, stem) as staged, frames_lock(project, stem):

@@ -1,0 +1,139 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from castle_core.errors import LabelError
+from castle_core.labelled import frame_index_of, read_label_file
+
+ONE = "scorer,s,s,s,s\nbodyparts,a,a,b,b\ncoords,x,y,x,y\n"
+THREE = "scorer,,,s,s,s,s\nbodyparts,,,a,a,b,b\ncoords,,,x,y,x,y\n"
+
+
+def _read(tmp_path, text, name="CollectedData.csv"):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_label_file(path)
+
+
+def _rows(table):
+    return [(row.folder, row.name, row.frame_index, row.n_points) for row in table.rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(ONE + "labeled-data/v/img005.png,1,2,3,4\n", [("v", "img005.png", 5, 2)], id="one-row"),
+        pytest.param(
+            THREE + "labeled-data,v,img005.png,1,2,3,4\n", [("v", "img005.png", 5, 2)], id="three-columns-one-row"
+        ),
+        pytest.param(
+            ONE + "labeled-data/v/img1.png,,,,\nlabeled-data/v/img2.png,1,2,,\n",
+            [("v", "img1.png", 1, 0), ("v", "img2.png", 2, 1)],
+            id="first-row-empty",
+        ),
+        pytest.param(
+            "scorer,,s,s\nbodyparts,,a,a\ncoords,,x,y\nv,img1.png,1,2\n", [("v", "img1.png", 1, 1)], id="two-columns"
+        ),
+        pytest.param(ONE + "labeled-data\\v\\img1.png,1,2,,\r\n", [("v", "img1.png", 1, 1)], id="windows"),
+        pytest.param("﻿" + ONE + "labeled-data/v/img1.png,1,2,,\n", [("v", "img1.png", 1, 1)], id="bom"),
+        pytest.param(ONE + "labeled-data/img7.png,1,2,,\n", [("", "img7.png", 7, 1)], id="flat"),
+        pytest.param(ONE + "/home/x/labeled-data/v/img1.png,1,2,,\n", [("v", "img1.png", 1, 1)], id="absolute"),
+        pytest.param(
+            ONE + "index,,,,\nlabeled-data/v/img1.png,1,2,,\n", [("v", "img1.png", 1, 1)], id="index-name-row"
+        ),
+        pytest.param(ONE + "labeled-data/v/img1.png,1,2,nan,NaN\n\n", [("v", "img1.png", 1, 1)], id="nan"),
+        pytest.param(ONE + '"labeled-data/a, b/img1.png",1,2,,\n', [("a, b", "img1.png", 1, 1)], id="comma-in-name"),
+        pytest.param(ONE + "labeled-data/e\u0301/img1.png,1,2,,\n", [("\u00e9", "img1.png", 1, 1)], id="nfd"),
+        pytest.param(ONE, [], id="no-rows"),
+        pytest.param(
+            "scorer,s,s,s\nbodyparts,a,a,a\ncoords,x,y,visible\nlabeled-data/v/img1.png,1,2,1\n",
+            [("v", "img1.png", 1, 1)],
+            id="visible",
+        ),
+        pytest.param(
+            "scorer,,,s,s,s,s\nindividuals,,,one,one,two,two\nbodyparts,,,a,a,a,a\ncoords,,,x,y,x,y\n"
+            "labeled-data,v,img1.png,1,2,3,4\n",
+            [("v", "img1.png", 1, 2)],
+            id="several-animals",
+        ),
+    ],
+)
+def test_dialects(tmp_path, text, expected):
+    assert _rows(_read(tmp_path, text)) == expected
+
+
+def test_bare_names_belong_to_the_folder_of_the_file(tmp_path):
+    table = _read(tmp_path, ONE + "img005.png,1,2,3,4\n", "labeled-data/v/CollectedData_me.csv")
+    assert _rows(table) == [("v", "img005.png", 5, 2)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "scorer,s\nbodyparts,a\n", b"\xff\xfe\x00x", ONE.encode() + b"\xe9\n"]
+)
+def test_files_that_are_no_labels_are_named(tmp_path, text):
+    with pytest.raises(LabelError, match=r"CollectedData\.csv"):
+        _read(tmp_path, text)
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    assert len(_read(tmp_path, ONE).rows) == 0
+    assert len(_read(tmp_path, ONE + "labeled-data/v/img1.png,1,2,,\n").rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("img00000143.png", 143),
+        ("img5.PNG", 5),
+        ("cam1_img0005.png", 5),
+        ("frame_303.jpg", 303),
+        ("2024-01-02_img7.png", 7),
+        ("img.png", None),
+    ],
+)
+def test_frame_index_of_a_name(name, index):
+    assert frame_index_of(name) == index
+
+
+@given(
+    rows=st.dictionaries(st.integers(0, 10**7), st.lists(st.booleans(), min_size=3, max_size=3), max_size=6),
+    n_columns=st.sampled_from([1, 3]),
+    folder=st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters='/\\",\n'), min_size=1, max_size=8),
+)
+def test_what_is_written_is_read(tmp_path_factory, rows, n_columns, folder):
+    from castle_core.files import nfc
+
+    blank = "," * (n_columns - 1)
+    text = "".join(
+        f"{word}{blank},{','.join(cells)}\n"
+        for word, cells in (("scorer", "ssssss"), ("bodyparts", "aabbcc"), ("coords", "xyxyxy"))
+    )
+    for index, present in rows.items():
+        parts = ("labeled-data", folder, f"img{index:08d}.png")
+        points = ",".join("1.5,2" if here else "," for here in present)
+        text += ("," if n_columns == 3 else "/").join(parts) + f",{points}\n"
+    table = _read(tmp_path_factory.mktemp("labels"), text)
+    assert table.keypoints == ("a", "b", "c")
+    expected = [(nfc(folder), f"img{i:08d}.png", i, sum(present)) for i, present in rows.items()]
+    assert _rows(table) == expected
+
+
+def test_every_real_label_file_is_read(shared_data):
+    expected = {
+        "sleap/dlc_csv_variants/CollectedData_LM.csv": (4, 3, "video", 5),
+        "sleap/dlc_csv_variants/dlc_testdata.csv": (4, 3, "video", 3),
+        "sleap/dlc_csv_variants/dlc_testdata_v2.csv": (4, 3, "video", 3),
+        "sleap/dlc_csv_variants/madlc_testdata.csv": (4, 3, "video", 3),
+        "sleap/dlc_csv_variants/madlc_testdata_v2.csv": (4, 3, "video", 3),
+        "sleap/dlc_csv_variants/maudlc_testdata.csv": (4, 3, "video", 5),
+        "sleap/dlc_csv_variants/maudlc_testdata_v2.csv": (4, 3, "video", 5),
+        "dlc_openfield/labeled-data/m4s1/CollectedData_Pranav.csv": (116, 116, "m4s1", 4),
+        "lp_mirror_mouse/CollectedData.csv": (90, 90, "", 17),
+    }
+    for name, (n_rows, n_with_points, folder, n_keypoints) in expected.items():
+        table = read_label_file(shared_data / name)
+        assert len(table.rows) == n_rows, name
+        assert sum(row.n_points > 0 for row in table.rows) == n_with_points, name
+        assert {row.folder for row in table.rows} == {folder}, name
+        assert len(table.keypoints) == n_keypoints, name
