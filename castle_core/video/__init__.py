@@ -1,0 +1,20 @@
+"""Frame index ↔ time stamp ↔ pixels: the only place that decodes video."""
+
+from castle_core.video.fingerprint import fingerprint
+from castle_core.video.images import encode_jpeg, encode_png
+from castle_core.video.info import VideoInfo
+from castle_core.video.motion import motion_energy
+from castle_core.video.reader import FrameBatch, Video, open_video
+from castle_core.video.writer import VideoWriter
+
+__all__ = [
+    "FrameBatch",
+    "Video",
+    "VideoInfo",
+    "VideoWriter",
+    "encode_jpeg",
+    "encode_png",
+    "fingerprint",
+    "motion_energy",
+    "open_video",
+]
