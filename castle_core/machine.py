@@ -89,7 +89,7 @@ def readable_time(seconds: float) -> str:
 
 
 def clock(seconds: float, *, digits: int = 1) -> str:
-    """Write a time in a video as ``hh:mm:ss.d``, cut (not rounded) to `digits`, so that it never names a later frame."""
+    """Write a time in a video as ``hh:mm:ss.d``, cut (not rounded) to `digits`: it never names a later frame."""
     ticks = int(max(0.0, seconds) * 10**digits + 1e-6)
     whole, part = divmod(ticks, 10**digits)
     text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,16 +1,22 @@
 """A whole video as a strip: its motion in a few hundred numbers, and its clock as a short broken line."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from castle_core.files import atomic_write_text
-from castle_core.video import Video, motion_energy, needs_proxy
+from castle_core.files import atomic_write_text, make_folder
+from castle_core.video import Video, motion_energy, needs_proxy, open_video
+
+if TYPE_CHECKING:
+    from castle_core.projects import Project
 
 N_POINTS = 400
+QUICK_BYTES = 6 << 30
 MAX_KNOTS = 20_000
 
 
@@ -79,8 +85,9 @@ def outline(values: npt.NDArray[np.float32], n_points: int) -> npt.NDArray[np.fl
 def time_knots(times_s: npt.NDArray[np.float64]) -> tuple[tuple[int, float], ...]:
     """Write the times of frames (n,) as few (frame, seconds) knots, with the end of the last frame as one more.
 
-    Linear interpolation between the knots gives every time to a quarter of its frame's duration; a constant rate needs two
-    knots. Times count from the first frame. A video with more irregular times than `MAX_KNOTS` gets evenly spread ones.
+    Linear interpolation between the knots gives every time to a quarter of its frame's duration; a constant rate needs
+    two knots. Times count from the first frame. A video with more irregular times than `MAX_KNOTS` gets evenly spread
+    ones.
     """
     n = len(times_s)
     if n == 0:
@@ -135,3 +142,48 @@ def load_timeline(path: Path) -> Timeline | None:
         return Timeline(**value)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def project_timeline(project: "Project", stem: str) -> Timeline:
+    """Return the timeline of a project's video, from the cache where the file and its true rate have not changed.
+
+    Raises
+    ------
+    ProjectError, VideoError
+        If there is no such video, or it cannot be read.
+    """
+    kept = _kept(project, stem)
+    if kept is not None and (timeline := load_timeline(kept)) is not None:
+        return timeline
+    with project.open_video(stem) as video:
+        file_times = None
+        if (entry := project.video(stem)).true_fps is not None:
+            with open_video(entry.path, cache_dir=make_folder(project.cache_dir / "index")) as plain:
+                file_times = plain.times_s
+        timeline = make_timeline(video, file_times_s=file_times)
+    if kept is not None:
+        make_folder(kept.parent)
+        save_timeline(kept, timeline)
+    return timeline
+
+
+def is_quick(project: "Project", stem: str) -> bool:
+    """Say whether `project_timeline` answers within a second or two, so that a page may ask for it at once.
+
+    AVI and raw streams need one pass of decoding, and so do very large files: those are prepared by a job first.
+    """
+    kept = _kept(project, stem)
+    if kept is None or kept.exists():
+        return True
+    path = project.video(stem).path
+    return path.suffix.lower() in {".mp4", ".mov", ".m4v", ".mkv", ".webm"} and path.stat().st_size < QUICK_BYTES
+
+
+def _kept(project: "Project", stem: str) -> Path | None:
+    entry = project.video(stem)
+    try:
+        status = entry.path.stat()
+    except OSError:
+        return None
+    key = f"{entry.stem}|{status.st_size}|{status.st_mtime_ns}|{entry.true_fps}"
+    return project.cache_dir / "timelines" / (hashlib.sha256(key.encode()).hexdigest()[:24] + ".json")

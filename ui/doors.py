@@ -23,7 +23,7 @@ def start_demo() -> None:
     st.session_state["demo-job"] = jobs().submit(
         DEMO_KIND,
         project=str(folder),
-        settings={"seconds": 60, "size": [640, 480], "seed": 0},
+        settings={"seconds": 30, "size": [640, 480], "seed": 0},
         owner=current_user(),
         title=f"Make the project {folder.name}",
     )
@@ -63,8 +63,8 @@ def new_project_dialog() -> None:
 def open_folder_dialog() -> None:
     """Ask for a folder on the server and open it."""
     st.caption(
-        "A Lightning Pose, DeepLabCut or CASTLE project opens as it is, and so does any folder with `videos/` or `sources/` in it. "
-        "Nothing in it is changed before you write frames."
+        "A Lightning Pose, DeepLabCut or CASTLE project opens as it is, and so does any folder with `videos/` or "
+        "`sources/` in it. Nothing in it is changed before you write frames."
     )
     with st.form("open-folder", border=False):
         path = st.text_input("Folder on the server", placeholder="/data/lab/openfield-2026")
@@ -89,13 +89,14 @@ def doors() -> None:
     st.title("Frames worth labelling", anchor=False)
     st.markdown(
         "Choose the frames that teach a pose model most, label them in Label Studio, and bring the labels back. "
-        "Start with a project: a folder that holds videos, frames and labels, and that Lightning Pose can read as it is."
+        "Start with a project: a folder of videos, frames and labels that Lightning Pose can read as it is."
     )
     left, middle, right = st.columns(3, gap="medium")
     with left.container(border=True, height="stretch", key="door-demo"):
         st.subheader(":material/science: Demo project", anchor=False)
         st.markdown(
-            "Two short videos of a made-up animal, with labels, masks and two models' predictions. Ready in a minute."
+            "Two short videos of a made-up animal, with labels, masks and two models' predictions. "
+            "Ready in half a minute."
         )
         running = watched([DEMO_KIND], project=None)
         if running:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ACTIVE = ("queued", "running")
 _SEEN = "jobs-seen"
+_UNITS = {"demo": "frames", "proxy": "frames"}
 
 
 def watched(kinds: Sequence[str], *, project: str | None) -> "list[Job]":
@@ -37,10 +38,9 @@ def describe(job: "Job") -> str:
     parts = [plain(job.message)] if job.message else []
     if job.total:
         parts.append(f"{percent(job.done, job.total)} %")
-        if job.total > 1:
-            parts.append(f"{job.done:,.0f} of {job.total:,.0f}")
-    if job.rate:
-        parts.append(f"{job.rate:,.0f} / s" if job.rate >= 10 else f"{job.rate:.1f} / s")
+    if job.rate and job.total:
+        unit = _UNITS.get(job.kind)
+        parts.append(f"{job.rate:,.0f} {unit} / s" if unit else f"{max(1.0, 100 * job.rate / job.total):.0f} % / s")
     if job.time_left_s is not None:
         parts.append(f"{readable_time(job.time_left_s)} left")
     return " · ".join(parts) or "starting"

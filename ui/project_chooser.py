@@ -43,7 +43,7 @@ def open_project(folder: Path) -> None:
 
 
 def settle_project() -> Project | None:
-    """Find the project of this run: the session's, else the address's, else the user's last one; note it in the address."""
+    """Find the project of this run: the session's, the address's or the user's last one; note it in the address."""
     if not st.session_state.get(_KEY):
         wanted = st.query_params.get("project")
         candidates: list[str | Path] = [wanted] if wanted else []

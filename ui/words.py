@@ -10,6 +10,11 @@ def plain(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text).replace("\n", " ")
 
 
+def code(text: str) -> str:
+    """Make text safe between backticks, where Markdown shows everything else as it is."""
+    return text.replace("`", "'").replace("\n", " ")[:400]
+
+
 def counted(n: int, one: str, many: str | None = None) -> str:
     """Write a number with its noun: ``1 frame``, ``1,200 frames``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -36,7 +36,10 @@ JOB_KINDS: dict[str, JobKind] = {
     "choose_frames": JobKind("Choose frames", "castle_core.job_functions.choose_frames:choose_frames"),
     "write_board": JobKind("Write frames", "castle_core.job_functions.write_board:write_board"),
     "check_upload": JobKind("Check a new video", "castle_core.job_functions.check_upload:check_upload"),
+    "inspect_zips": JobKind("Look at zips", "castle_core.job_functions.inspect_zips:inspect_zips"),
     "import_zips": JobKind("Import frames", "castle_core.job_functions.import_zips:import_zips"),
+    "demo": JobKind("Make the demo project", "castle_core.job_functions.demo:demo"),
+    "prepare_video": JobKind("Read a video", "castle_core.job_functions.prepare_video:prepare_video"),
     "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
 }
 

@@ -188,6 +188,7 @@ function setUp(root, me) {
     if (!button) focusTile(root, me, i); else { me.here = i; paint(root, me); }
   });
   sections.addEventListener("focusin", event => {
+    if (me.open) return;
     const i = me.tiles.indexOf(event.target.closest("li"));
     if (i >= 0 && i !== me.here) { me.here = i; paint(root, me); }
   });
@@ -211,7 +212,8 @@ function setUp(root, me) {
   });
   dialog.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" || event.key === "Tab") return;
-    if (event.key === "Enter") { if (!event.target.closest("button")) dialog.close(); return; }
+    if ([" ", "Enter"].includes(event.key) && event.target.closest("button")) return;
+    if (event.key === "Enter") return dialog.close();
     if (me.open && !me.open.tile && event.key === "a") { addFrame(root, me); event.preventDefault(); return; }
     if (keys(root, me, event, true)) { event.preventDefault(); event.stopPropagation(); }
   });

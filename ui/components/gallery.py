@@ -17,9 +17,10 @@ def gallery(sections: Sequence[dict[str, Any]], *, applied: int, editable: bool,
     ----------
     sections : sequence of dict
         One a video: ``stem``, ``title``, ``n_frames``, ``fps``, ``length`` (text), ``aspect`` (CSS ratio), ``motion``
-        (0..1, evenly spaced), ``start`` and ``stop`` (frames, half-open), ``exclude`` (pairs of frames), ``labelled`` and
-        ``selected`` (frames), ``small`` and ``large`` (URLs with the word FRAME for the frame index) and ``entries``:
-        dicts with ``key``, ``frame``, ``time`` (text), ``reason``, ``state`` (keep, drop or pin), ``swap`` (bool), ``src``.
+        (0..1, evenly spaced), ``start`` and ``stop`` (frames, half-open), ``exclude`` (pairs of frames), ``labelled``
+        and ``selected`` (frames), ``small`` and ``large`` (URLs with the word FRAME for the frame index) and
+        ``entries``: dicts with ``key``, ``frame``, ``time`` (text), ``reason``, ``state`` (keep, drop or pin), ``swap``
+        (bool) and ``src``.
     applied : int
         Sequence number of the last operation that `sections` already shows; older ones are not returned.
     editable : bool
@@ -43,7 +44,7 @@ def gallery(sections: Sequence[dict[str, Any]], *, applied: int, editable: bool,
 
 
 def new_operations(operations: Any, applied: int) -> list[dict[str, Any]]:
-    """Return the well-formed operations after `applied`, in order (the browser repeats those it has not seen applied)."""
+    """Return the well-formed operations after `applied`, in order; the browser repeats what it has not seen applied."""
     fresh = [
         o for o in operations or [] if isinstance(o, dict) and isinstance(o.get("seq"), int) and o["seq"] > applied
     ]

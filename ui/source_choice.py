@@ -1,0 +1,30 @@
+"""Where frames come from, in the words that users know."""
+
+import streamlit as st
+
+VIDEOS = "Upload videos and automatically extract random frames"
+ZIPS = "Upload zipped files of frames"
+HARD = "Automatically extract frames using a given model (active learning)"
+
+_HELP = f"""
+**{VIDEOS}**: chosen for diversity of poses.
+
+**{ZIPS}**: frames that you picked elsewhere, one zip a video.
+
+**{HARD}**: the frames that your pose model finds hard.
+"""
+
+
+def source_choice() -> str:
+    """Ask for the source; it stays chosen when the user comes back to the page."""
+    return str(
+        st.segmented_control(
+            "Where do the frames come from?",
+            [VIDEOS, ZIPS, HARD],
+            default=VIDEOS,
+            required=True,
+            help=_HELP,
+            key="source",
+            persist_state="session",
+        )
+    )

@@ -1,0 +1,165 @@
+"""The first source: videos of the project, trimmed, and frames chosen from them by a job."""
+
+from typing import Any
+
+import streamlit as st
+
+from castle_core.errors import CastleError
+from castle_core.projects import Project, VideoEntry
+from castle_core.trims import Trims
+from ui.add_videos import add_videos
+from ui.job_panel import job_bar, last_ended, refresh_when_jobs_change, watched
+from ui.options_panel import Options, options_panel
+from ui.people import current_user
+from ui.pictures import timeline_of
+from ui.server import jobs
+from ui.trim_panel import current_trims, trim_panel
+from ui.words import counted, plain
+
+CHOOSE = "choose_frames"
+
+
+def video_source(project: Project, *, boards_wait: bool) -> None:
+    """Show videos, options, the trimmer and the button; the button is quieter while a board waits."""
+    videos = project.videos()
+    if not videos:
+        with st.container(border=True):
+            st.subheader("Add the first videos", anchor=False)
+            st.caption("Frames are chosen from them afterwards. Videos are never changed, moved or re-encoded.")
+            add_videos(project, first=True)
+        return
+    left, right = st.columns([5, 7], gap="large")
+    with left:
+        chosen, busy = _videos(project, videos)
+        with st.container(border=True):
+            st.subheader("How to choose", anchor=False)
+            options = options_panel(project, [video.stem for video in chosen])
+        _button(project, chosen, options, busy=busy, boards_wait=boards_wait)
+    with right:
+        trim_panel(project, chosen)
+
+
+def _videos(project: Project, videos: tuple[VideoEntry, ...]) -> tuple[list[VideoEntry], int]:
+    by_stem = {video.stem: video for video in videos}
+    if new := [stem for stem in st.session_state.pop("new-videos", ()) if stem in by_stem]:
+        st.session_state["videos"] = list(dict.fromkeys([*st.session_state.get("videos", ()), *new]))
+    elif "videos" in st.session_state:
+        known = st.session_state.setdefault("videos-known", [])
+        fresh = [stem for stem in by_stem if stem not in known]
+        kept = [stem for stem in st.session_state["videos"] if stem in by_stem]
+        if kept + fresh != st.session_state["videos"]:
+            st.session_state["videos"] = kept + fresh
+    else:
+        st.session_state["videos"] = list(by_stem)
+    st.session_state["videos-known"] = list(by_stem)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader("Videos", anchor=False, width="stretch")
+            if len(videos) > 3:
+                st.button("All", type="tertiary", on_click=_choose, args=(list(by_stem),), help="Use every video")
+                st.button("None", type="tertiary", on_click=_choose, args=([],), help="Use no video")
+        stems = st.multiselect(
+            "Choose frames from",
+            list(by_stem),
+            format_func=lambda stem: by_stem[stem].name,
+            key="videos",
+            placeholder="Choose at least one video",
+        )
+        for path in project.clashing_videos()[:3]:
+            st.warning(
+                f"**{plain(path.name)}** is left out: another video has the same name.", icon=":material/content_copy:"
+            )
+        with st.expander("Add videos", icon=":material/add:", expanded=bool(st.session_state.get("add-open"))):
+            busy = add_videos(project, first=False)
+    return [by_stem[stem] for stem in stems], busy
+
+
+def _choose(stems: list[str]) -> None:
+    st.session_state["videos"] = stems
+
+
+def _button(project: Project, chosen: list[VideoEntry], options: Options, *, busy: int, boards_wait: bool) -> None:
+    running = watched([CHOOSE], project=str(project.path))
+    reason = ""
+    if project.read_only:
+        reason = "This project is read-only."
+    elif not chosen:
+        reason = "Choose at least one video."
+    elif busy:
+        reason = f"{counted(busy, 'upload')} under way: the button waits until the files are here."
+    elif any(video.missing for video in chosen):
+        reason = "A chosen video is gone: connect its drive, or take it off the list."
+    st.button(
+        "Extract frames",
+        type="secondary" if boards_wait or running else "primary",
+        width="stretch",
+        disabled=bool(reason or running),
+        icon=":material/auto_awesome:",
+        on_click=_start,
+        args=(str(project.path), [video.stem for video in chosen], options),
+        key="extract",
+    )
+    if reason:
+        st.caption(f":material/info: {reason}")
+    if running:
+        _progress(str(project.path))
+        return
+    job = last_ended([CHOOSE], project=str(project.path))
+    if job is not None and job.state == "failed" and st.session_state.get("choose-failure-seen") != job.id:
+        st.error(f"{plain(job.error or 'Something went wrong.')}", icon=":material/error:")
+        st.button("Dismiss", key=f"choose-failed-{job.id}", on_click=_failure_seen, args=(job.id,), type="tertiary")
+
+
+def _failure_seen(number: int) -> None:
+    st.session_state["choose-failure-seen"] = number
+
+
+@st.fragment(run_every=1.0, key="choose-progress")
+def _progress(project: str) -> None:
+    running = watched([CHOOSE], project=project)
+    if not running:
+        refresh_when_jobs_change(project)
+        st.rerun()
+    with st.container(border=True, key="choose-bar"):
+        job_bar(running[0], with_cancel=False)
+        st.caption("You can leave or reload this page: the job goes on, and the frames wait here.")
+
+
+def _start(project: str, stems: list[str], options: Options) -> None:
+    opened = Project.open(project)
+    trims = current_trims(opened)
+    what = opened.video(stems[0]).name if len(stems) == 1 else counted(len(stems), "video")
+    try:
+        videos = [_video(opened, stem, trims, options) for stem in stems]
+        jobs().submit(
+            CHOOSE,
+            project=project,
+            settings={
+                "videos": videos,
+                "settings": options.settings,
+                "review": options.review,
+                "context": options.context,
+            },
+            owner=current_user(),
+            title=f"Choose frames from {what}",
+        )
+        saved = {**options.settings, "context": options.context, "review": options.review, "trims": trims.to_json()}
+        opened.save_settings("extract_frames", saved)
+    except CastleError as error:
+        st.session_state["job-note"] = str(error)
+
+
+def _video(project: Project, stem: str, trims: Trims, options: Options) -> dict[str, Any]:
+    video: dict[str, Any] = {"name": stem}
+    if stem in options.latents:
+        video["latents"] = options.latents[stem]
+    if trims == Trims():
+        return video
+    timeline = timeline_of(project, stem)
+    if timeline is None:
+        raise CastleError(f"{stem} has not been read yet, so it cannot be trimmed. Open it in the trimmer first.")
+    part = trims.part(stem, n_frames=timeline.n_frames, fps=timeline.average_fps)
+    video |= {"start": f"{part.start}f", "stop": f"{part.stop}f"}
+    if part.exclude:
+        video["exclude"] = [[f"{a}f", f"{b}f"] for a, b in part.exclude]
+    return video

@@ -1,0 +1,145 @@
+"""What was written: the green line, the rounds with their undo, and single frames to take back."""
+
+import streamlit as st
+
+from castle_core.errors import CastleError
+from castle_core.frames import RoundSummary, list_rounds, remove_frame, undo_round
+from castle_core.machine import clock
+from castle_core.projects import Project
+from ui.job_panel import last_ended
+from ui.pictures import picture, timeline_of
+from ui.words import counted, plain
+
+NEXT = "Proceed to the next tab to label frames"
+_WRITERS = ("write_board", "choose_frames", "import_zips", "suggest")
+
+
+def green_line(project: Project) -> None:
+    """Say what the last writing job has written, where it lies, and where to go on; dismissed by the user."""
+    if note := st.session_state.pop("undo-note", None):
+        st.info(plain(note), icon=":material/undo:")
+    job = last_ended(_WRITERS, project=str(project.path))
+    if job is None or job.state != "finished" or not job.result or "written" not in job.result:
+        return
+    if st.session_state.get("green-seen", 0) >= job.id:
+        return
+    written, kept = int(job.result["written"]), int(job.result.get("kept") or 0)
+    folders = [str(folder) for folder in job.result.get("directories") or ()]
+    folders = folders or [str(project.frames_folder(stem)) for stem in job.result.get("videos") or ()]
+    round_id = str(job.result.get("round_id") or job.result.get("round") or "")
+    if round_id and round_id not in {each.info.id for each in list_rounds(project)}:
+        return
+    with st.container(key="green-line"):
+        before = f" {counted(kept, 'frame was', 'frames were')} there already." if kept else ""
+        st.success(f"**{counted(written, 'frame')} written.**{before} {NEXT}.", icon=":material/check_circle:")
+        for warning in job.result.get("warnings") or ():
+            st.warning(plain(str(warning)), icon=":material/warning:")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link("pages/label_export.py", label="Label export", icon=":material/arrow_forward:")
+            if round_id:
+                st.button(
+                    "Undo this round",
+                    key=f"undo-green-{job.id}",
+                    icon=":material/undo:",
+                    type="tertiary",
+                    on_click=_undo,
+                    args=(str(project.path), round_id),
+                )
+            st.button("Dismiss", key=f"green-{job.id}", type="tertiary", on_click=_seen, args=(job.id,))
+        for folder in folders[:3] or [str(project.path / "labeled-data")]:
+            st.code(folder, language=None, wrap_lines=True)
+
+
+def _seen(number: int) -> None:
+    st.session_state["green-seen"] = number
+
+
+def _undo(project: str, round_id: str) -> None:
+    try:
+        report = undo_round(Project.open(project), round_id)
+    except CastleError as error:
+        st.session_state["undo-note"] = str(error)
+        return
+    stay = sum(len(frames) for frames in report.labelled.values())
+    st.session_state["undo-note"] = f"{counted(report.n_removed, 'frame')} taken back." + (
+        f" {counted(stay, 'labelled frame')} stayed." if stay else ""
+    )
+
+
+def rounds_panel(project: Project) -> None:
+    """List the rounds that were written, newest first, each with its undo; and single frames to remove."""
+    rounds = list_rounds(project)
+    if not rounds:
+        return
+    n_frames = sum(each.n_frames for each in rounds)
+    with st.expander(f"Written so far: {counted(n_frames, 'frame')} in {counted(len(rounds), 'round')}", key="rounds"):
+        for each in rounds[:20]:
+            _round(project, each)
+        if len(rounds) > 20:
+            st.caption(f"and {counted(len(rounds) - 20, 'older round')}")
+        if not project.read_only:
+            _remove_one(project)
+
+
+def _round(project: Project, each: RoundSummary) -> None:
+    labelled = sum(len(frames) for frames in each.labelled.values())
+    who = f" · {plain(each.info.who)}" if each.info.who else ""
+    videos = ", ".join(f"{plain(stem)} ({len(frames)})" for stem, frames in list(each.frames.items())[:4])
+    more = f" and {len(each.frames) - 4} more" if len(each.frames) > 4 else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"**{counted(each.n_frames, 'frame')}** · {labelled} labelled · {plain(each.info.method)}{who} · "
+            f"{each.info.when[:16].replace('T', ' ')}  \n{videos}{more}",
+            width="stretch",
+        )
+        st.button(
+            "Undo",
+            key=f"undo-{each.info.id}",
+            icon=":material/undo:",
+            disabled=project.read_only or labelled == each.n_frames,
+            help="Takes back the unlabelled frames of this round; labelled ones stay.",
+            on_click=_undo,
+            args=(str(project.path), each.info.id),
+        )
+
+
+def _remove_one(project: Project) -> None:
+    stems = [stem for stem in project.frame_folders() if project.selected(stem)]
+    if not stems:
+        return
+    st.markdown("**Remove one written frame**")
+    left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
+    stem = left.selectbox("Video of the frame", stems, key="remove-video")
+    try:
+        labelled = project.labelled(stem)
+    except CastleError as error:
+        st.error(plain(str(error)))
+        return
+    frames = [frame for frame in project.selected(stem) if frame not in labelled]
+    fps = timeline.average_fps if (timeline := timeline_of(project, stem)) else None
+    frame = middle.selectbox(
+        "Frame",
+        frames,
+        index=None,
+        placeholder="Choose an unlabelled frame",
+        format_func=lambda f: f"frame {f} · {clock(f / fps)}" if fps else f"frame {f}",
+        key=f"remove-frame-{stem}",
+    )
+    right.button(
+        "Remove",
+        icon=":material/delete:",
+        width="stretch",
+        disabled=frame is None,
+        on_click=_remove,
+        args=(str(project.path), stem, frame),
+    )
+    if frame is not None and timeline_of(project, stem) is not None:
+        st.html(f'<img src="{picture(project)(stem, frame, 320)}" alt="Frame {int(frame)}" style="max-width:320px">')
+
+
+def _remove(project: str, stem: str, frame: int) -> None:
+    try:
+        remove_frame(Project.open(project), stem, frame)
+        st.session_state["undo-note"] = f"Frame {frame} of {stem} removed."
+    except CastleError as error:
+        st.session_state["undo-note"] = str(error)
