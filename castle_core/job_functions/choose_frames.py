@@ -1,5 +1,6 @@
 """The job that chooses frames of a project's videos and puts them on a board, or straight to disk."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ from castle_core.errors import CastleError, ConfigError, JobError, SelectionErro
 from castle_core.files import nfc
 from castle_core.frames import new_id
 from castle_core.frames.record import utc_now
-from castle_core.job_functions.settings import BUDGET_KEYS, SELECTION_KEYS, check_keys, selection_config
+from castle_core.job_functions.settings import BUDGET_KEYS, SELECTION_KEYS, check_keys, selection_config, whole_number
 from castle_core.progress import Task, TaskPart
 from castle_core.projects import Project
 
@@ -175,9 +176,9 @@ class _Chooser:
             selections = select_from_videos(
                 videos,
                 configs[0],
-                budget=int(self.settings["budget"]),
-                minimum=int(self.settings.get("minimum") or 0),
-                maximum=self.settings.get("maximum"),
+                budget=whole_number(self.settings, "budget", 1) or 1,
+                minimum=whole_number(self.settings, "minimum", 0) or 0,
+                maximum=whole_number(self.settings, "maximum", 1),
                 covered={name: self._covered(stem) for name, stem in zip(names, stems, strict=True)},
                 task=task,
             )
@@ -210,7 +211,7 @@ class _Chooser:
             ranges=usable_ranges(video, config),
             covered=self.project.covered(stem),
             min_gap=selection.min_gap_used,
-            coverage=asdict(selection.coverage),
+            coverage=_finite(asdict(selection.coverage)),
         )
 
     def _entries(self, stem: str, video: "Video", selection: "Selection") -> list[Entry]:
@@ -231,6 +232,13 @@ class _Chooser:
             for pick in selection.picks
         ]
         return sorted([*pinned, *chosen], key=lambda entry: entry.frame_index)
+
+
+def _finite(report: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: what could not be measured is null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in report.items()
+    }
 
 
 def usable_ranges(video: "Video", config: "SelectionConfig") -> tuple[tuple[int, int], ...]:

@@ -1,7 +1,6 @@
 """The settings of a job as JSON, checked and turned into the values that the engine takes."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from castle_core.errors import ConfigError
@@ -27,29 +26,32 @@ def selection_config(settings: Mapping[str, Any], override: Mapping[str, Any]) -
     ----------
     settings, override : mappings
         Fields of `SelectionConfig` as JSON values: bounds as numbers or as on the command line ("90s", "1200f"),
-        ``exclude`` as pairs of bounds. None means: the default.
+        ``exclude`` as pairs of bounds or as "A-B". None means: not set. Other keys are passed over.
 
     Raises
     ------
     ConfigError
         If a value cannot be.
     """
-    from castle_core.ranges import parse_bound
     from castle_core.selection import SelectionConfig
 
-    values: dict[str, Any] = {}
-    for key in SELECTION_KEYS:
-        value = override.get(key) if override.get(key) is not None else settings.get(key)
-        if value is not None:
-            values[key] = value
-    for key in ("start", "stop"):
-        if key in values:
-            values[key] = parse_bound(values[key])
-    if "exclude" in values:
-        values["exclude"] = tuple((parse_bound(start), parse_bound(stop)) for start, stop in values["exclude"])
-    if "latents" in values:
-        values["latents"] = Path(values["latents"])
+    values = {
+        key: value
+        for source in (settings, override)
+        for key, value in source.items()
+        if key in SELECTION_KEYS and value is not None
+    }
     try:
-        return SelectionConfig(**values)
+        return SelectionConfig.from_json(values)
     except TypeError as error:
-        raise ConfigError(f"A setting has a wrong value: {error}.") from error
+        raise ConfigError(f"A setting of the selection has a wrong kind of value: {error}.") from error
+
+
+def whole_number(settings: Mapping[str, Any], key: str, smallest: int) -> int | None:
+    """Return a setting that is a whole number, or None if it is not set; `ConfigError` for anything else."""
+    value = settings.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+        raise ConfigError(f"The setting {key} must be a whole number of at least {smallest}, not {value!r}.")
+    return value
