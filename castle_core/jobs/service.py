@@ -260,6 +260,7 @@ class Service:
         order = {
             "job": job.id,
             "attempt": job.attempt,
+            "key": f"job-{job.id}-{round(1000 * (job.created or 0))}",  # the same for each attempt, even in a new table
             "lease_path": lease.path,
             "lease_token": lease.token,
             "function": kind.function,

@@ -22,7 +22,7 @@ def run_attempt(order: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     order : dict
-        ``job``, ``attempt``, ``lease_path``, ``lease_token``, ``function``, ``project``, ``owner``, ``settings``.
+        ``job``, ``attempt``, ``key``, ``lease_path``, ``lease_token``, ``function``, ``project``, ``owner``, ``settings``.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def run_attempt(order: dict[str, Any]) -> dict[str, Any]:
         not be used again), and ``report``, the last report.
     """
     lease = Lease(order["lease_path"], order["lease_token"], order["job"])
-    task = WorkerTask(lease, order["attempt"], _sender())
+    task = WorkerTask(lease, order["attempt"], _sender(), key=order.get("key", ""))
     state, error, result, spoiled = "failed", None, None, False
     try:
         lease.check()

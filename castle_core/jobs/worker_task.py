@@ -58,6 +58,8 @@ class WorkerTask(Task):
         Its number.
     send : callable
         Takes one report (the fields of `ledger.Report` as a dict) to the app; may be called from any thread.
+    key : str
+        Names the job, the same for all its attempts.
 
     Notes
     -----
@@ -65,8 +67,9 @@ class WorkerTask(Task):
     while there is nothing new.
     """
 
-    def __init__(self, lease: Lease, attempt: int, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, lease: Lease, attempt: int, send: Callable[[dict[str, Any]], None], *, key: str = "") -> None:
         self.job = lease.job
+        self.key = key
         self.attempt = attempt
         self._lease = lease
         self._send = send
@@ -116,7 +119,7 @@ class WorkerTask(Task):
         """
         with self._lease.held():
             temporary.replace(final)
-            fsync_folder(final.parent)
+        fsync_folder(final.parent)  # slow on some disks, so without the lock
 
     def close(self) -> dict[str, Any]:
         """Stop reporting, and return the last report, with the lines that were not sent yet."""
