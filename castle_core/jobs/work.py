@@ -22,7 +22,8 @@ def run_attempt(order: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     order : dict
-        ``job``, ``attempt``, ``key``, ``lease_path``, ``lease_token``, ``function``, ``project``, ``owner``, ``settings``.
+        ``job``, ``attempt``, ``key``, ``lease_path``, ``lease_token``, ``function``, ``project``, ``owner`` and
+        ``settings``.
 
     Returns
     -------
