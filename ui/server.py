@@ -20,6 +20,7 @@ from castle_core.errors import CastleError
 from castle_core.server_folders import ServerFolders
 from castle_core.state import castle_state
 from ui.announce import print_link
+from ui.downloads import download_routes
 from ui.gate import Gate, end_requests
 from ui.login import login_routes
 from ui.media import READER, media_routes
@@ -29,7 +30,7 @@ from ui.uploads import resume_after_restart, start_finishing, sweep_all, upload_
 if TYPE_CHECKING:
     from castle_core.jobs import JobTable, Runner
 
-ROUTES: list[BaseRoute] = [*login_routes(), *upload_routes(), *media_routes()]
+ROUTES: list[BaseRoute] = [*login_routes(), *upload_routes(), *media_routes(), *download_routes()]
 MIDDLEWARE = [Middleware(Gate)]
 _SWEEP_S = 3600.0
 _GRACE_S = 2.0

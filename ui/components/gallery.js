@@ -3,7 +3,7 @@
 // has not seen (data.applied is the last) and sends the board back. Nothing is lost when two of them meet.
 const ICON = {
   keep: "M5 12l5 5L20 7", drop: "M6 6l12 12M18 6L6 18", pin: "M9 4h6l-1 6 3 3H7l3-3-1-6M12 13v7",
-  swap: "M4 8h13l-3-3M20 16H7l3 3", look: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", add: "M12 5v14M5 12h14",
+  swap: "M4 8h13l-3-3M20 16H7l3 3", look: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", label: "M4 4h8l8 8-8 8-8-8zM8 8h.01", add: "M12 5v14M5 12h14",
   left: "M15 5l-7 7 7 7", right: "M9 5l7 7-7 7",
 };
 const WORD = {keep: "Keep", drop: "Dropped", pin: "Pinned", busy: "Swapping…"};
@@ -123,15 +123,16 @@ function newTile(root, me) {
 function paint(root, me) {
   me.tiles.forEach((tile, i) => {
     const e = tile._e, state = stateOf(me, e);
-    if (tile._state !== state) {
-      tile._state = state;
+    const word = e.mark ?? WORD[state];
+    if (tile._state !== state + word) {
+      tile._state = state + word;
       tile.className = state;
-      tile.querySelector(".mark").replaceChildren(icon(state === "busy" ? "swap" : state), WORD[state]);
+      tile.querySelector(".mark").replaceChildren(icon(state === "busy" ? "swap" : e.icon ?? state), word);
     }
     const face = tile.firstChild, on = i === me.here;
     face.tabIndex = on ? 0 : -1;
-    face.setAttribute("aria-pressed", String(state !== "drop"));
-    face.setAttribute("aria-label", `${tile._s.title}, frame ${e.frame}, ${e.time}, ${e.reason}, ${WORD[state]}`);
+    if (me.data.editable) face.setAttribute("aria-pressed", String(state !== "drop"));
+    face.setAttribute("aria-label", [tile._s.title, `frame ${e.frame}`, e.time, e.reason, word].filter(Boolean).join(", "));
     for (const b of tile.lastChild.children) {
       b.tabIndex = on ? 0 : -1;
       b.hidden = !me.data.editable && b.dataset.do !== "look";
@@ -150,7 +151,7 @@ function paint(root, me) {
       tick.style.left = 100 * (e.frame + .5) / s.n_frames + "%";
       strip.append(tick);
     }
-    node.querySelector(".count").textContent = `${kept} of ${s.entries.length} frames kept · ${s.length}`;
+    node.querySelector(".count").textContent = s.count ?? `${kept} of ${s.entries.length} frames kept · ${s.length}`;
   }
 }
 function focusTile(root, me, i) {
@@ -246,12 +247,12 @@ function showLarge(root, me) {
   const dialog = root.querySelector("dialog"), tile = me.tiles[me.here];
   const s = me.open.tile ? tile._s : me.open.section, frame = me.open.tile ? tile._e.frame : me.open.frame;
   const known = me.open.tile ? tile._e : null, state = known && stateOf(me, known);
-  const src = frameUrl(s.large, frame), img = dialog.querySelector("img");
+  const src = known?.large ?? frameUrl(s.large, frame), img = dialog.querySelector("img");
   if (img.getAttribute("src") !== src) img.src = src;
   img.alt = `${s.title}, frame ${frame}`;
   dialog.setAttribute("aria-label", img.alt);
   dialog.querySelector(".say b").textContent = `Frame ${frame} · ${known ? known.time : clock(frame / s.fps)}`;
-  dialog.querySelector(".say span").textContent = known ? `${known.reason} · ${WORD[state]}` : `${s.title} · not on the board`;
+  dialog.querySelector(".say span").textContent = known ? [known.reason, known.mark ?? WORD[state]].filter(Boolean).join(" · ") : `${s.title} · not on the board`;
   for (const b of dialog.querySelectorAll("[data-do]")) {
     const what = b.dataset.do;
     if (["keep", "pin", "swap"].includes(what)) b.hidden = !known || !me.data.editable;
@@ -282,6 +283,7 @@ function wireStrip(root, me, node) {
     return [near ? near.frame : frame, near];
   };
   strip.addEventListener("pointermove", event => {
+    if (!node._s.small) return;
     const [frame] = at(event), s = node._s, home = root.getBoundingClientRect(), r = strip.getBoundingClientRect();
     peek.hidden = false;
     peek.style.left = Math.max(0, Math.min(home.width - 180, event.clientX - home.left - 90)) + "px";
@@ -295,6 +297,7 @@ function wireStrip(root, me, node) {
     const [frame, near] = at(event);
     peek.hidden = true;
     if (near) return focusTile(root, me, me.tiles.findIndex(t => t._e === near));
+    if (!node._s.large) return;
     me.open = {tile: false, section: node._s, frame};
     showLarge(root, me);
   });

@@ -20,7 +20,8 @@ def gallery(sections: Sequence[dict[str, Any]], *, applied: int, editable: bool,
         (0..1, evenly spaced), ``start`` and ``stop`` (frames, half-open), ``exclude`` (pairs of frames), ``labelled``
         and ``selected`` (frames), ``small`` and ``large`` (URLs with the word FRAME for the frame index) and
         ``entries``: dicts with ``key``, ``frame``, ``time`` (text), ``reason``, ``state`` (keep, drop or pin), ``swap``
-        (bool) and ``src``.
+        (bool) and ``src``; optionally ``mark`` and ``icon`` instead of the state's word and sign, and for the section
+        ``count`` instead of the number of kept frames.
     applied : int
         Sequence number of the last operation that `sections` already shows; older ones are not returned.
     editable : bool
