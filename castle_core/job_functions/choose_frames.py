@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from castle_core import boards
@@ -83,8 +83,8 @@ def choose_frames(
         old = boards.load_board(opened, again) if again else None
         made = _Chooser(opened, owner, settings, context, old).choose(board_id, videos, task)
         boards.save_board(opened, made, task)
-        if old is not None:
-            boards.discard_board(opened, old.id)
+    if again and again != board_id:
+        boards.discard_board(opened, again)
     if review:
         return {"board": board_id, "frames": len(boards.load_board(opened, board_id).kept)}
     return boards.write_board(opened, board_id, task, who=owner).to_json()
@@ -211,7 +211,7 @@ class _Chooser:
             ranges=usable_ranges(video, config),
             covered=self.project.covered(stem),
             min_gap=selection.min_gap_used,
-            coverage=_finite(asdict(selection.coverage)),
+            coverage=_finite(selection.coverage.to_json()),
         )
 
     def _entries(self, stem: str, video: "Video", selection: "Selection") -> list[Entry]:

@@ -261,7 +261,7 @@ def test_killed_while_writing_and_written_again(tmp_path, monkeypatch):
         assert each.frames == {"mouse": (5, 20, 40), "rat": (5, 20, 40)}
         assert boards.list_boards(project) == ()
         assert boards.written_before(project, "b1").written == 6
-        count += 3
+        count += 7
     assert count > 20
 
 
