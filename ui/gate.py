@@ -124,7 +124,8 @@ class _Watch:
         self._checked = time.monotonic()
         self._closed = False
 
-    def _ended(self) -> bool:
+    async def _ended(self) -> bool:
+        """Look at the session again, once a second at most; close the connection when it has ended."""
         now = time.monotonic()
         if not self._closed and now - self._checked >= _RECHECK_S:
             self._checked = now
@@ -132,19 +133,20 @@ class _Watch:
                 self._closed = find_session(self._scope) is None
             except CastleError:
                 self._closed = True
+            if self._closed:
+                await self._send({"type": "websocket.close", "code": 1008, "reason": "logged out"})
         return self._closed
 
     async def receive(self, receive: Receive) -> Message:
         """Hand on the client's message, or say that the client is gone."""
         message = await receive()
-        if message["type"] == "websocket.receive" and self._ended():
-            await self._send({"type": "websocket.close", "code": 1008, "reason": "logged out"})
+        if message["type"] == "websocket.receive" and await self._ended():
             return {"type": "websocket.disconnect", "code": 1008}
         return message
 
     async def send(self, message: Message) -> None:
         """Hand on the app's message unless the session has ended."""
-        if message["type"] == "websocket.send" and self._ended():
+        if self._closed or (message["type"] == "websocket.send" and await self._ended()):
             return
         await self._send(message)
 

@@ -64,7 +64,7 @@ class Sessions:
             return {}
 
     def new_cookie(self, user: str) -> str:
-        """Return the cookie value for somebody who has just proved to be `user`."""
+        """Return the cookie value for somebody who has just proved to be `user` (useless for an unknown one)."""
         return str(self._serializer.dumps([user, self._stamp(user), int(time.time()), secrets.token_urlsafe(12)]))
 
     def check(self, cookie: str) -> Session | None:
@@ -73,7 +73,8 @@ class Sessions:
             user, stamp, issued, identity = self._serializer.loads(cookie)
         except (BadData, ValueError, TypeError):
             return None
-        if not isinstance(user, str) or stamp != self._stamp(user) or identity in self._revoked:
+        valid = self._stamp(user) if isinstance(user, str) else None
+        if valid is None or stamp != valid or identity in self._revoked:
             return None
         # A clock that was set back makes a cookie look younger than new; that alone logs nobody out.
         return Session(user, identity) if abs(time.time() - issued) <= MAX_AGE_S else None
