@@ -34,6 +34,7 @@ class StreamFacts:
     format: str
     tick_s: float
     guessed_fps: float
+    profile: str
 
 
 def open_container(path: Path) -> tuple[Any, Any]:
@@ -96,6 +97,7 @@ def stream_facts(container: Any, stream: Any) -> StreamFacts:
         format=str(container.format.name),
         tick_s=float(stream.time_base) if stream.time_base else 0.0,
         guessed_fps=float(rate) if rate and 0 < float(rate) < 1e6 else 0.0,
+        profile=str(stream.codec_context.profile or ""),
     )
 
 

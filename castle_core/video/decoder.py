@@ -1,5 +1,6 @@
-"""Decode chosen frames exactly, each group of pictures at most once, and never pass off a damaged frame as a good one."""
+"""Decode chosen frames exactly, each group of pictures at most once; never pass off a damaged frame as a good one."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -220,13 +221,26 @@ class Decoder:
                 context.thread_count = 1
             lane = self._lanes[threaded] = _Lane(container, stream, context)
             lane.feed = packets(container, stream)
+            self._prime(lane)
         return lane
+
+    def _prime(self, lane: _Lane) -> None:
+        """Show the decoder the first packet, also when it will start elsewhere.
+
+        There x264 leaves its version, by which FFmpeg decodes around old bugs of it: without it, frames of some real
+        recordings come out damaged after a seek.
+        """
+        assert lane.feed is not None
+        lane.ahead = next(lane.feed, None)
+        with contextlib.suppress(*_DECODE_ERRORS):
+            lane.context.decode(lane.ahead)
 
     def _go_to(self, lane: _Lane, key: int) -> None:
         """Bring the lane to the packet `key`, with an empty decoder."""
         if lane.context.is_open:
             lane.context.flush_buffers()
         if not 0 <= key - lane.position <= _READ_ON:
+            lane.ahead = None
             self._seek(lane, key)
         while lane.position < key:
             self._next(lane)
@@ -265,7 +279,7 @@ class Decoder:
                 fresh = self._lane(threaded=threaded)
                 self._lanes[threaded] = lane
                 lane.container, lane.stream, lane.context = fresh.container, fresh.stream, fresh.context
-                lane.feed, lane.position, lane.ahead = fresh.feed, 0, None
+                lane.feed, lane.position, lane.ahead = fresh.feed, 0, fresh.ahead
 
     # -- the careful way ----------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ def fingerprint(path: Path | str) -> str:
                 file.seek(last * block // (_N_BLOCKS - 1))
                 digest.update(file.read(_BLOCK_BYTES))
     except OSError as error:
-        raise VideoError(f"{path.name} cannot be read: {error.strerror or error}. Is it there, and may you read it?") \
-            from error
+        raise VideoError(
+            f"{path.name} cannot be read: {error.strerror or error}. Is it there, and may you read it?"
+        ) from error
     return digest.hexdigest()

@@ -28,7 +28,13 @@ def encode_jpeg(image: Bytes, *, width: int | None = None, quality: int = 85) ->
 
 
 def encode_png(image: Bytes) -> bytes:
-    """Encode an (H, W, 3) RGB or (H, W) gray uint8 picture as PNG, without loss; the same picture gives the same bytes."""
+    """Encode a picture as PNG, without loss; the same picture gives the same bytes.
+
+    Parameters
+    ----------
+    image : (H, W, 3) or (H, W) uint8
+        RGB or gray.
+    """
     # Level 1 is several times quicker than the default and costs a few percent of size on camera pictures.
     return _encode(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
 

@@ -43,7 +43,7 @@ class VideoIndex:
         Pixels as stored, before rotation.
     rotation_deg : int
         0, 90, 180 or 270: how far the stored picture is turned counter-clockwise to be shown.
-    pixel_format, codec, format : str
+    pixel_format, codec, format, profile : str
         FFmpeg's names.
     tick_s : float
         Length of one tick of the time stamps in seconds.
@@ -68,6 +68,7 @@ class VideoIndex:
     format: str
     tick_s: float
     nominal_fps: float
+    profile: str
 
     @property
     def n_frames(self) -> int:

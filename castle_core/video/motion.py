@@ -45,4 +45,4 @@ def motion_energy(video: Video, *, smooth_s: float = 0.5) -> npt.NDArray[np.floa
     low, high = np.percentile(smooth, [1, 99])
     if high - low < 1e-9:
         return np.zeros(n_frames, np.float32)
-    return np.clip((smooth - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((smooth - low) / (high - low), 0, 1), np.float32)

@@ -249,9 +249,7 @@ class Video:
         return asked.astype(np.int64)
 
 
-def open_video(
-    path: Path | str, *, cache_dir: Path | str | None = None, true_fps: float | None = None
-) -> Video:
+def open_video(path: Path | str, *, cache_dir: Path | str | None = None, true_fps: float | None = None) -> Video:
     """Open a video for exact reading.
 
     Parameters

@@ -1,5 +1,6 @@
 """Make the index of a video: a pass over its packets, with decoding only where the time stamps do not tell enough."""
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def scan(path: Path) -> VideoIndex:
         format=facts.format,
         tick_s=facts.tick_s,
         nominal_fps=facts.guessed_fps,
+        profile=facts.profile,
     )
 
 
@@ -122,16 +124,14 @@ def _first_picture(path: Path) -> _Picture:
 
 
 def _quarter_turn(frame: Any) -> int:
-    """Return the rotation as 0, 90, 180 or 270 degrees counter-clockwise; other angles are not applied, as in OpenCV."""
+    """Return the rotation as 0, 90, 180 or 270 degrees counter-clockwise; other angles are ignored, as in OpenCV."""
     angle = int(frame.rotation) % 360
     return angle if angle % 90 == 0 else 0
 
 
 def _with_end(container: Any, stream: Any) -> Any:
-    try:
+    with contextlib.suppress(av.error.FFmpegError, OSError):
         yield from packets(container, stream)
-    except (av.error.FFmpegError, OSError):
-        pass
     yield None
 
 

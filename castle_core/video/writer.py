@@ -51,7 +51,9 @@ class VideoWriter:
     threads : int
         Encoder threads; 0 lets the encoder choose.
     variable : bool
-        Times are given frame by frame in `write`, in ticks of 1/90000 s.
+        Times are given frame by frame in `write` and kept to 1/90000 s.
+    b_frames : int, optional
+        Most B-frames in a row; default the encoder's own.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class VideoWriter:
         preset: str | None = None,
         threads: int = 0,
         variable: bool = False,
+        b_frames: int | None = None,
     ) -> None:
         if codec not in _ENCODERS:
             raise ConfigError(f"The codec must be one of {', '.join(_ENCODERS)}, not {codec!r}.")
@@ -97,12 +100,21 @@ class VideoWriter:
         os.close(descriptor)
         self._temporary = Path(name)
         try:
-            self._open(codec, rate, crf, gop, preset, threads)
+            self._open(codec, rate, crf, gop, preset, threads, b_frames)
         except BaseException:
             self._temporary.unlink(missing_ok=True)
             raise
 
-    def _open(self, codec: str, rate: Fraction, crf: int, gop: int | None, preset: str | None, threads: int) -> None:
+    def _open(
+        self,
+        codec: str,
+        rate: Fraction,
+        crf: int,
+        gop: int | None,
+        preset: str | None,
+        threads: int,
+        b_frames: int | None,
+    ) -> None:
         encoder, options = _ENCODERS[codec]
         options = dict(options)
         if codec in ("h264", "vp9"):
@@ -125,6 +137,8 @@ class VideoWriter:
             stream.codec_context.bit_rate = 40 * stream.width * stream.height
         if gop is not None:
             stream.codec_context.gop_size = gop
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
         self._stream = stream
 
     def _muxer_options(self) -> dict[str, str]:
