@@ -17,6 +17,9 @@ def export_frames(
     project: Annotated[str, typer.Option("--project", help="The project: its folder, or its name in CASTLE_HOME.")],
     indices: Annotated[str, typer.Option("--indices", help="Frames to write, as 143,1156,34567.")],
     context: Annotated[int, typer.Option("--context", min=0, help="Frames on either side to write as well.")] = 2,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What a new video is called in the project, without its ending.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Write frames of a video as PNG files and add them to its selected_frames.csv."""
@@ -27,7 +30,7 @@ def export_frames(
     opened, is_new = Project.open_or_create(project)
     if is_new:
         say(f"Made a new project: {opened.path}")
-    entry = opened.require_video(video)
+    entry = opened.require_video(video, name)
     task = TerminalTask(entry.name)
     try:
         result = frames.export_frames(opened, entry.stem, wanted, context=context, task=task)

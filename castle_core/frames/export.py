@@ -131,8 +131,7 @@ class _Decoded:
         from castle_core.video import encode_png
 
         size = max(1, _BATCH_BYTES // max(1, self._video.width * self._video.height * 3))
-        for start in range(0, len(frame_indices), size):
-            chunk = list(frame_indices[start : start + size])
+        for chunk in _chunks(frame_indices, size):
             try:
                 batch = self._video.frames_at(chunk)
                 decoded = list(zip(chunk, batch.data, strict=True))
@@ -156,3 +155,24 @@ class _Decoded:
                 "the frames beside it are not usable for context models."
             )
             return None
+
+
+def _chunks(frame_indices: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Split ascending indices into lists of at most `size`; neighbouring frames stay together where they fit.
+
+    Each list costs one decoding from its key frames on, so a run of neighbours is cheapest in one.
+    """
+    chunk: list[int] = []
+    runs: list[list[int]] = []
+    for index in frame_indices:
+        if runs and index == runs[-1][-1] + 1 and len(runs[-1]) < size:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    for run in runs:
+        if chunk and len(chunk) + len(run) > size:
+            yield chunk
+            chunk = []
+        chunk = chunk + run
+    if chunk:
+        yield chunk

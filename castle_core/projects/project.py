@@ -5,28 +5,19 @@ import datetime
 import hashlib
 import math
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from castle_core.errors import ConfigError, LabelError, NameRefusedError, ProjectError, VideoError
-from castle_core.files import (
-    atomic_path,
-    atomic_write_json,
-    current_umask,
-    locked,
-    make_folder,
-    nfc,
-    safe_name,
-    write_error,
-)
+from castle_core.errors import ConfigError, LabelError, ProjectError, VideoError
+from castle_core.files import atomic_write_json, make_folder, nfc, safe_name
 from castle_core.labelled import LabelRow, label_files, read_label_file
 from castle_core.progress import QUIET, Task
+from castle_core.projects import adding, castle_registry
 from castle_core.projects.documents import read_document, update_document
 from castle_core.projects.places import is_project, resolve_project_path
-from castle_core.projects.videos import VideoEntry, is_video_name, list_videos, stem_key
+from castle_core.projects.videos import VideoEntry, list_videos
 from castle_core.state import castle_state
 
 if TYPE_CHECKING:
@@ -330,107 +321,25 @@ class Project:
         update_document(self.path / "project.json", change)
 
     def offer_name(self, source: str | os.PathLike[str]) -> str:
-        """Return a stem under which `source` can be added: its own, else ``<parent folder>_<its own>``.
-
-        Raises
-        ------
-        NameRefusedError
-            If both are taken (letter case aside), or the name cannot be used.
-        """
-        path = Path(os.path.abspath(source))
-        _check_video_name(path.name)
-        taken = {stem_key(entry.stem) for entry in self.videos()}
-        own = nfc(path.stem)
-        with_parent = f"{nfc(path.parent.name)}_{own}"
-        for stem in (own, with_parent):
-            if stem_key(stem) not in taken:
-                safe_name(stem + path.suffix)
-                return stem
-        raise NameRefusedError(
-            f"The project has videos named {own} and {with_parent} already. Rename the new one and add it again."
-        )
+        """Return a stem under which `source` can be added (see `castle_core.projects.adding.offer_name`)."""
+        return adding.offer_name(self, Path(source))
 
     def link_video(self, source: str | os.PathLike[str], stem: str | None = None) -> VideoEntry:
-        """Link a video that lies elsewhere into ``videos/``; its source is never touched.
-
-        Parameters
-        ----------
-        source : str or path
-            The video file. A file that is linked already gives the entry it has.
-        stem : str, optional
-            Name in the project; by default the source's own.
-
-        Raises
-        ------
-        VideoError
-            If there is no such file.
-        NameRefusedError
-            If another video of the project has that stem (letter case aside); the message holds the offer.
-        """
-        path = Path(os.path.abspath(source))
-        if not path.is_file():
-            raise VideoError(f"There is no video file {path}. Check its name and that its drive is connected.")
-        for entry in self.videos():
-            if (stem is None or nfc(stem) == entry.stem) and not entry.missing and entry.path.samefile(path):
-                return entry
-        self.require_writable()
-        name = nfc((path.stem if stem is None else stem) + path.suffix)
-        with self._claimed(name, path) as target:
-            try:
-                os.symlink(path, target)
-            except OSError as error:
-                raise write_error(target, error) from error
-        return self.video(Path(name).stem)
+        """Link a video that lies elsewhere into ``videos/`` (see `castle_core.projects.adding.link_video`)."""
+        return adding.link_video(self, Path(source), stem)
 
     def adopt_video(self, finished: Path, name: str, task: Task = QUIET) -> VideoEntry:
-        """Move a finished upload into ``videos/`` under `name`, in one step.
+        """Move a finished upload into ``videos/`` (see `castle_core.projects.adding.adopt_video`)."""
+        return adding.adopt_video(self, finished, name, task)
+
+    def require_video(self, name_or_path: str, stem: str | None = None) -> VideoEntry:
+        """Return a video of the project by name, stem or path; a video file that lies elsewhere is linked first.
 
         Parameters
         ----------
-        finished : Path
-            The complete file, which is ours to move.
-        name : str
-            The file name that the user gave it.
-        task : Task
-            Its `publish` renames the file.
-
-        Raises
-        ------
-        NameRefusedError
-            If the name cannot be used, or another video has the stem.
-        """
-        self.require_writable()
-        with self._claimed(nfc(name), None) as target:
-            if finished.stat().st_dev == target.parent.stat().st_dev:
-                with contextlib.suppress(OSError):  # foreign file systems without rights
-                    finished.chmod(0o666 & ~current_umask())
-                try:
-                    task.publish(finished, target)
-                except OSError as error:
-                    raise write_error(target, error) from error
-            else:
-                with atomic_path(target) as temporary:
-                    shutil.copyfile(finished, temporary)
-                finished.unlink(missing_ok=True)
-        return self.video(Path(name).stem)
-
-    @contextlib.contextmanager
-    def _claimed(self, name: str, source: Path | None) -> Iterator[Path]:
-        """Hold the lock on the project's video names while one is added; give its path."""
-        _check_video_name(name)
-        folder = make_folder(self.path / "videos")
-        with locked(make_folder(self.cache_dir) / "videos"):
-            stem = Path(name).stem
-            if stem_key(stem) in {stem_key(entry.stem) for entry in self.videos()}:
-                offer = "Rename it and add it again."
-                if source is not None:
-                    with contextlib.suppress(NameRefusedError):
-                        offer = f"Add it as {self.offer_name(source)!r} instead?"
-                raise NameRefusedError(f"The project has a video named {stem!r} already. {offer}")
-            yield folder / name
-
-    def require_video(self, name_or_path: str) -> VideoEntry:
-        """Return a video of the project by name, stem or path; a video file that lies elsewhere is linked first.
+        name_or_path : str
+        stem : str, optional
+            What a file that is linked is called in the project.
 
         Raises
         ------
@@ -442,7 +351,7 @@ class Project:
         except ProjectError:
             if not Path(name_or_path).is_file():
                 raise
-        return self.link_video(name_or_path)
+        return self.link_video(name_or_path, stem)
 
     def has_proxy(self, stem: str) -> bool:
         """Whether there is a browser-playable copy of a video that is not older than the video."""
@@ -453,44 +362,18 @@ class Project:
 
     def proxy_path(self, stem: str) -> Path:
         """Return where the browser-playable copy of a video is or would be."""
-        return self.cache_dir / "proxies" / f"{self.video(stem).stem}.mp4"
-
-    # ------------------------------------------------------------------ CASTLE's registry
+        name = f"{self.video(stem).stem}.mp4"
+        if len(os.fsencode(name)) > 255:
+            name = hashlib.sha256(os.fsencode(name)).hexdigest() + ".mp4"
+        return self.cache_dir / "proxies" / name
 
     def register_source(self, stem: str) -> Path:
-        """Make a video visible to CASTLE: linked in ``sources/`` and listed in config.json; returns the link."""
-        entry = self.video(stem)
-        self.require_writable()
-        target = make_folder(self.path / "sources") / entry.name
-        if not os.path.lexists(target):
-            try:
-                os.symlink(os.path.relpath(entry.path, target.parent), target)
-            except FileExistsError:
-                pass
-            except OSError as error:
-                raise write_error(target, error) from error
-
-        def change(config: dict[str, Any]) -> None:
-            config.setdefault("project_name", self.name)
-            source = config.setdefault("source", [])
-            if isinstance(source, list) and entry.name not in source:
-                source.append(entry.name)
-            config.setdefault("latent", {})
-
-        update_document(self.path / "config.json", change)
-        return target
+        """Make a video visible to CASTLE (see `castle_core.projects.castle_registry.register_source`)."""
+        return castle_registry.register_source(self, stem)
 
     def register_latent(self, npz_name: str, stem: str) -> None:
-        """List a latent file in CASTLE's config.json under its video."""
-        entry = self.video(stem)
-        self.register_source(stem)
-
-        def change(config: dict[str, Any]) -> None:
-            latent = config.setdefault("latent", {})
-            if isinstance(latent, dict):
-                latent[npz_name] = entry.name
-
-        update_document(self.path / "config.json", change)
+        """List a latent file in CASTLE's config.json (see `castle_core.projects.castle_registry.register_latent`)."""
+        castle_registry.register_latent(self, npz_name, stem)
 
     # ------------------------------------------------------------------ frames
 
@@ -561,11 +444,3 @@ class Project:
         latents = {*self.path.glob("latent/*.npz"), *self.path.glob("latent/*/*.npz")}
         selected = sum(len(self.selected(stem)) for stem in self.frame_folders())
         return ProjectCounts(len(self.videos()), selected, len(labelled), len(latents))
-
-
-def _check_video_name(name: str) -> None:
-    safe_name(name)
-    if not is_video_name(name):
-        raise NameRefusedError(
-            f"{name!r} does not look like a video. Videos end in .mp4, .avi, .mov, .mkv, .webm or another video ending."
-        )

@@ -115,3 +115,15 @@ def test_real_video(shared_data, tmp_path):
     with project.open_video("small_robot") as video:
         image = cv2.imread(str(project.frames_folder("small_robot") / "img00000165.png"))[..., ::-1]
         assert np.array_equal(image, video.frame_at(165))
+
+
+def test_a_second_video_of_one_stem_needs_another_name(project, video_file, tmp_path, capsys):
+    (tmp_path / "day2").mkdir()
+    other = shutil.copy(video_file, tmp_path / "day2" / "A Mouse.mp4")
+    command = ["export-frames", str(other), "--project", str(project.path), "--indices", "5"]
+    assert run_app(app, command) == 1
+    assert "Add it as 'day2_A Mouse' instead?" in capsys.readouterr().err
+    for _ in range(2):
+        assert run_app(app, [*command, "--name", "day2_A Mouse"]) == 0
+    assert [entry.stem for entry in project.videos()] == ["a mouse", "day2_A Mouse"]
+    assert list(project.selected("day2_A Mouse")) == [5]
