@@ -4,7 +4,7 @@
 #
 #   scripts/check_dockerfile.sh
 #   CHECK_BIND="/opt/wheels /etc/pip.conf" scripts/check_dockerfile.sh   # paths of this machine that pip needs inside
-#   KEEP_ROOT=/somewhere scripts/check_dockerfile.sh                     # keep the tree there, and go on from it
+#   KEEP_ROOT=/somewhere scripts/check_dockerfile.sh                     # keep the tree, for a quicker second try
 set -euo pipefail
 cd "$(dirname "$0")/.."
 repository=$PWD
@@ -42,6 +42,8 @@ if [ ! -e "$root/.ready" ]; then
   chroot "$root" sh -c "rm -f /usr/lib/python3*/EXTERNALLY-MANAGED; ln -sf /usr/bin/python$python /usr/local/bin/python"
   touch "$root/.ready"
 fi
+chroot "$root" userdel --remove castle 2>/dev/null || true  # of an earlier try
+rm -rf --one-file-system "$root/app" "$root/data"
 for path in /proc /dev ${CHECK_BIND:-}; do
   [ -e "$path" ] || fail "CHECK_BIND: there is no $path."
   if [ -d "$path" ]; then mkdir -p "$root$path"; else mkdir -p "$(dirname "$root$path")"; touch "$root$path"; fi
@@ -52,6 +54,7 @@ cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || true
 
 # What COPY may see: the committed files less those that .dockerignore names.
 context=$(mktemp -d /tmp/castle-context.XXXXXX)
+chmod 0755 "$context"
 git archive HEAD | tar -x -C "$context"
 while read -r pattern; do
   [ -z "$pattern" ] || (cd "$context" && shopt -s globstar nullglob dotglob && rm -rf -- $pattern)
