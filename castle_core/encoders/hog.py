@@ -31,5 +31,5 @@ class HogEncoder:
         pictures = images.numpy()
         gray = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
         cells = self.input_size // self.patch_size
-        histograms = gradient_histograms(gray).reshape(len(gray), cells, cells, self.embed_dim)
+        histograms = gradient_histograms(gray, cells=cells).reshape(len(gray), cells, cells, self.embed_dim)
         return Tokens(None, torch.from_numpy(histograms))

@@ -1,0 +1,222 @@
+"""From a video to what the model sees, in order and ahead of the model: decode, find the animal, warp.
+
+Decoding and warping run in a thread of their own behind a bounded queue, so that they overlap with the model and memory
+stays flat however long the video is.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from castle_core.encoders import Encoder
+from castle_core.errors import FrameDecodeError
+from castle_core.preprocess import (
+    DECODE_ERROR,
+    NO_MASK,
+    OK,
+    Affine,
+    Poses,
+    Preprocess,
+    crop_affine,
+    crop_size,
+    render_input,
+    turned,
+)
+from castle_core.rois import Mask, MaskSource
+from castle_core.video import Video
+
+_END = object()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One frame as the model sees it.
+
+    Attributes
+    ----------
+    frame_index : int
+        Frame of the video.
+    status : int
+        OK, or why there is no picture.
+    images : list of (S, S, 3) uint8 arrays
+        One for each (angle, background ROI); empty unless OK.
+    masks : list of (S, S) uint8 arrays
+        ROI ids, one for each angle.
+    affine : (2, 3) float64 array or None
+        Source to input pixels, without a turn.
+    """
+
+    frame_index: int
+    status: int
+    images: list[npt.NDArray[np.uint8]]
+    masks: list[Mask]
+    affine: Affine | None
+
+
+@dataclass(frozen=True)
+class View:
+    """How frames are shown to the model.
+
+    Attributes
+    ----------
+    preprocess : Preprocess
+        Crop, rotation, background.
+    background_rois : tuple
+        ROIs that are kept one at a time where the background of the others is removed; (None,) otherwise.
+    angles_deg : tuple of int
+        Extra turns, counter-clockwise; (0,) for the plain latent.
+    """
+
+    preprocess: Preprocess
+    background_rois: tuple[int | None, ...]
+    angles_deg: tuple[int, ...]
+
+
+def source_affine(preprocess: Preprocess, poses: Poses | None, frame_index: int) -> Affine:
+    """Return the (2, 3) map from source to crop pixels of one frame."""
+    if preprocess.center_roi is None:
+        return np.eye(2, 3)
+    assert poses is not None
+    return crop_affine(preprocess, poses.center[frame_index], float(poses.angle_deg[frame_index]))
+
+
+def prepare(
+    frame: npt.NDArray[np.uint8],
+    mask: Mask | None,
+    frame_index: int,
+    view: View,
+    poses: Poses | None,
+    encoder: Encoder,
+) -> Prepared:
+    """Render one decoded frame for the model.
+
+    Parameters
+    ----------
+    frame : (H, W, 3) uint8 array
+        RGB.
+    mask : (H, W) uint8 array or None
+        ROI ids, None where the frame was not tracked.
+    frame_index : int
+        Frame of the video.
+    view, poses, encoder
+        How it is shown, where the animal is, and for which input.
+    """
+    status = int(poses.status[frame_index]) if poses is not None else (NO_MASK if mask is None else OK)
+    if mask is None and status == OK:  # a gap that was filled: the crop is known, no ROI is
+        mask = np.zeros(frame.shape[:2], np.uint8)
+    if status != OK or mask is None:
+        return Prepared(frame_index, status or NO_MASK, [], [], None)
+    affine = source_affine(view.preprocess, poses, frame_index)
+    width, height = crop_size(view.preprocess, frame.shape[1], frame.shape[0])
+    images, masks, plain = [], [], None
+    for degrees in view.angles_deg:
+        angled = turned(affine, degrees, width, height) if degrees else affine
+        for number, roi in enumerate(view.background_rois):
+            seen = render_input(
+                frame,
+                mask,
+                view.preprocess,
+                angled,
+                encoder.input_size,
+                interpolation=encoder.interpolation,
+                antialias=encoder.antialias,
+                background_roi=roi,
+            )
+            images.append(seen.image)
+            if number == 0:
+                masks.append(seen.mask)
+        if plain is None:
+            plain = seen.affine
+    return Prepared(frame_index, OK, images, masks, plain)
+
+
+def decoded(video: Video, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8] | None]]:
+    """Decode frames in one forward pass; a frame that cannot be decoded comes as None, and the others still come.
+
+    Yields
+    ------
+    tuple of int and (H, W, 3) uint8 array or None
+    """
+    position = wanted.start
+    while position < wanted.stop:
+        try:
+            for batch in video.batches(8, position, wanted.stop, wanted.step):
+                for frame_index, frame in zip(batch.frame_index.tolist(), batch.data, strict=True):
+                    position = frame_index + wanted.step
+                    yield frame_index, frame
+            return
+        except FrameDecodeError as error:
+            # On the grid, and never before what was already given.
+            behind = max(0, error.frame_index - position)
+            broken = position + -(-behind // wanted.step) * wanted.step
+        if broken > position:
+            yield from decoded(video, range(position, broken, wanted.step))
+        if broken < wanted.stop:
+            yield broken, None
+        position = broken + wanted.step
+
+
+def prepared_frames(
+    video: Video,
+    masks: MaskSource,
+    wanted: range,
+    view: View,
+    poses: Poses | None,
+    encoder: Encoder,
+    *,
+    ahead: int = 64,
+) -> Iterator[Prepared]:
+    """Prepare frames in a thread, at most `ahead` of them before they are asked for.
+
+    Parameters
+    ----------
+    wanted : range
+        Frames of the video.
+    ahead : int
+        Length of the queue (frames).
+
+    Yields
+    ------
+    Prepared
+        One a frame, in order.
+    """
+    ready: queue.Queue[Any] = queue.Queue(maxsize=ahead)
+    stop = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for frame_index, frame in decoded(video, wanted):
+                if frame is None:
+                    item = Prepared(frame_index, DECODE_ERROR, [], [], None)
+                else:
+                    item = prepare(frame, masks.mask_at(frame_index), frame_index, view, poses, encoder)
+                if not put(item):
+                    return
+            put(_END)
+        except BaseException as error:  # handed to the consumer, who raises it
+            put(error)
+
+    thread = threading.Thread(target=work, name="prepare-frames", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

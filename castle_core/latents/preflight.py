@@ -1,0 +1,147 @@
+"""Look before the first minute of work: is every video readable, are its masks right, does the disk suffice?"""
+
+import shutil
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from castle_core.encoders import Encoder
+from castle_core.errors import CastleError
+from castle_core.latents.config import ExtractConfig
+from castle_core.latents.extraction import check_poolings, open_masks, read_point_tracks
+from castle_core.latents.maps import map_bytes
+from castle_core.latents.plan import look_at_existing, plan_outputs
+from castle_core.progress import QUIET
+from castle_core.projects import Project
+from castle_core.rois import MaskSource
+from castle_core.video import fingerprint
+
+_SAMPLE = 100
+
+
+@dataclass(frozen=True)
+class PreflightRow:
+    """One video's line of the table.
+
+    Attributes
+    ----------
+    video : str
+        Name.
+    verdict : {"ready", "skip", "warning", "problem"}
+        Will run; all exists already; will run, but look at `message`; cannot run.
+    message : str
+        What was found and what to do.
+    n_frames : int
+        Requested frames; 0 if the video cannot be read.
+    roi_share : dict of int to float
+        Share (0 … 1) of up to 100 evenly spread frames with each ROI.
+    existing : tuple of str
+        A line for each output that exists.
+    bytes_needed : int
+        Disk space for the results and the work in progress.
+    """
+
+    video: str
+    verdict: Literal["ready", "skip", "warning", "problem"]
+    message: str
+    n_frames: int
+    roi_share: dict[int, float]
+    existing: tuple[str, ...]
+    bytes_needed: int
+
+
+def preflight(project: Project, names: list[str], config: ExtractConfig, encoder: Encoder) -> list[PreflightRow]:
+    """Check every video before an extraction.
+
+    Parameters
+    ----------
+    project : Project
+        Where videos and masks live.
+    names : list of str
+        Videos, by name or stem.
+    config : ExtractConfig
+        What would be extracted.
+    encoder : Encoder
+        The loaded model, for sizes.
+
+    Returns
+    -------
+    list of PreflightRow
+        One a video, in the same order; problems are rows, not exceptions.
+    """
+    rows = [_check(project, name, config, encoder) for name in names]
+    needed = sum(row.bytes_needed for row in rows)
+    free = shutil.disk_usage(project.path).free
+    if needed > free:
+        message = f"The results need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. Free some space first."
+        rows = [_with_problem(row, message) if row.verdict != "skip" else row for row in rows]
+    return rows
+
+
+def _with_problem(row: PreflightRow, message: str) -> PreflightRow:
+    return PreflightRow(row.video, "problem", message, row.n_frames, row.roi_share, row.existing, row.bytes_needed)
+
+
+def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder) -> PreflightRow:
+    try:
+        entry = project.video(name)
+        check_poolings(config, encoder)
+        points = read_point_tracks(project, entry.stem, config, QUIET)
+        with project.open_video(entry.stem) as video:
+            masks = open_masks(project, entry.name, video, config)
+            try:
+                start, stop = (bound.to_frame(video.times_s, video.n_frames) for bound in (config.start, config.stop))
+                wanted = range(start, stop, config.every)
+                share = _roi_share(masks, wanted, config)
+                masks_hash = masks.content_hash()
+            finally:
+                masks.close()
+            outputs = plan_outputs(
+                project.path / "latent" / encoder.name,
+                entry.stem,
+                config,
+                encoder,
+                points,
+                video_fingerprint=fingerprint(entry.path),
+                masks_hash=masks_hash,
+            )
+            found = [(output, look_at_existing(output, video.n_frames)) for output in outputs]
+    except CastleError as error:
+        return PreflightRow(name, "problem", str(error), 0, {}, (), 0)
+    existing = tuple(f"{output.path.name} {state.reason}" for output, state in found if state.state != "absent")
+    todo = [output for output, state in found if state.state != "same"]
+    side = encoder.input_size // encoder.patch_size
+    row_bytes = sum(
+        map_bytes(1, encoder.embed_dim, side) if output.pooling == "none" else 4 * encoder.embed_dim for output in todo
+    )
+    if not todo:
+        return PreflightRow(entry.name, "skip", "everything exists already", len(wanted), share, existing, 0)
+    lost = [f"ROI {roi} in {100 * value:.0f} %" for roi, value in share.items() if value < 0.95]
+    message = f"found only {', '.join(lost)} of the frames; the others become NaN" if lost else "ready"
+    return PreflightRow(
+        entry.name,
+        "warning" if lost else "ready",
+        message,
+        len(wanted),
+        share,
+        existing,
+        2 * row_bytes * len(wanted),  # shards and the finished file exist side by side for a moment
+    )
+
+
+def _roi_share(masks: MaskSource, wanted: range, config: ExtractConfig) -> dict[int, float]:
+    rois = set(config.roi_ids) | {config.preprocess.center_roi, config.preprocess.tail_roi}
+    ids = sorted(roi for roi in rois if roi)
+    if not ids or not len(wanted):
+        return {}
+    sample = np.unique(np.linspace(0, len(wanted) - 1, _SAMPLE).astype(int))
+    seen = dict.fromkeys(ids, 0)
+    for position in sample:
+        mask = masks.mask_at(wanted[int(position)])
+        if mask is None:
+            continue
+        present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+        for roi in ids:
+            seen[roi] += roi in present
+    return {roi: count / len(sample) for roi, count in seen.items()}

@@ -1,0 +1,291 @@
+"""The work between two saves: encode a shard's frames once, pool them for every output, and store the rows.
+
+A shard is a folder ``<start>/`` with one ``.npy`` of rows for each output and one of status codes. It gets its name
+only when it is whole, so that a crash costs at most one. Batches lie on a fixed grid inside the shard, with blanks for
+missing frames, so that a resumed run computes exactly what an undisturbed one does.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from castle_core.encoders import Encoder, Tokens
+from castle_core.files import make_folder, write_error
+from castle_core.latents.config import ExtractConfig
+from castle_core.latents.frames import Prepared, View, prepared_frames
+from castle_core.latents.plan import Output
+from castle_core.pooling import cell_weights, pool_global, pool_points, pool_weighted, to_cells
+from castle_core.preprocess import OK, POINT_MISSING, POINT_OUTSIDE, ROI_ABSENT, Poses, apply_affine
+from castle_core.progress import Task
+from castle_core.rois import MaskSource
+from castle_core.video import Video
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that the shards of one video share.
+
+    Attributes
+    ----------
+    video, masks, poses, encoder, config, view, outputs
+        What is encoded, how, and for which files.
+    wanted : range
+        The requested frames.
+    folder : Path
+        Where shards are stored.
+    """
+
+    video: Video
+    masks: MaskSource
+    poses: Poses | None
+    encoder: Encoder
+    config: ExtractConfig
+    view: View
+    outputs: tuple[Output, ...]
+    wanted: range
+    folder: Path
+
+    def shards(self) -> list[range]:
+        """Return the requested frames of each shard, on a grid that starts at frame 0."""
+        size = self.config.shard_frames
+        step = self.wanted.step
+        pieces = []
+        for start in range(self.wanted.start // size * size, self.wanted.stop, size):
+            first = max(self.wanted.start, start)
+            first += -(first - self.wanted.start) % step
+            piece = range(first, min(start + size, self.wanted.stop), step)
+            if len(piece):
+                pieces.append(piece)
+        return pieces
+
+    def shard_folder(self, shard: range) -> Path:
+        """Return the folder of a shard; it exists when the shard is whole."""
+        return self.folder / f"{shard.start:09d}"
+
+    def row_shape(self, output: Output) -> tuple[int, ...]:
+        """Return the shape of one row of an output."""
+        side = self.encoder.input_size // self.encoder.patch_size
+        if output.pooling == "none":
+            return (self.encoder.embed_dim, side, side)
+        if self.config.stack and self.config.angles:
+            return (self.config.angles, self.encoder.embed_dim)
+        return (self.encoder.embed_dim,)
+
+
+def run_shard(work: Work, shard: range, task: Task, on_frames: Callable[[int], None]) -> None:
+    """Encode and store one shard, unless it is stored already.
+
+    Raises
+    ------
+    ProjectError
+        If the disk is full; the unfinished shard is removed.
+    JobCancelled, LeaseLostError
+        From `task`.
+    """
+    final = work.shard_folder(shard)
+    if final.is_dir():
+        on_frames(len(shard))
+        return
+    make_folder(work.folder)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=work.folder))
+    try:
+        files = [
+            np.lib.format.open_memmap(
+                temporary / f"{number}.npy",
+                "w+",
+                np.float16 if output.pooling == "none" else np.float32,
+                (len(shard), *work.row_shape(output)),
+            )
+            for number, output in enumerate(work.outputs)
+        ]
+        status = np.zeros((len(work.outputs), len(shard)), np.uint8)
+        row = 0
+        for batch in _batches(work, shard):
+            _encode_batch(work, batch, files, status, row)
+            row += len(batch)
+            on_frames(len(batch))
+        for file in files:
+            file.flush()
+        del files
+        np.save(temporary / "status.npy", status)
+        for path in temporary.iterdir():
+            with open(path, "rb+") as stream:
+                os.fsync(stream.fileno())
+        _publish_folder(temporary, final, task)
+    except OSError as error:
+        raise write_error(final, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish_folder(temporary: Path, final: Path, task: Task) -> None:
+    try:
+        task.publish(temporary, final)
+    except OSError:
+        if not final.is_dir():  # else another worker stored the same shard first: its rows are the same
+            raise
+
+
+def _batches(work: Work, shard: range) -> Iterator[list[Prepared]]:
+    batch: list[Prepared] = []
+    size = work.config.batch_size
+    ahead = max(2, 2 * size)
+    for prepared in prepared_frames(work.video, work.masks, shard, work.view, work.poses, work.encoder, ahead=ahead):
+        batch.append(prepared)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _encode_batch(work: Work, batch: list[Prepared], files: list[Any], status: npt.NDArray[np.uint8], row: int) -> None:
+    """Encode one batch and put its rows into the shard's files."""
+    rows = slice(row, row + len(batch))
+    shared = np.array([prepared.status for prepared in batch], np.uint8)
+    for number, output in enumerate(work.outputs):
+        status[number, rows] = _status(work, output, batch, shared)
+    if (shared == OK).any():
+        n_angles = len(work.view.angles_deg)
+        collected: list[list[npt.NDArray[Any]]] = [[] for _ in work.outputs]
+        for angle in range(n_angles):
+            for group, background_roi in enumerate(work.view.background_rois):
+                tokens = encode(work.encoder, _stack(work, batch, angle * len(work.view.background_rois) + group))
+                for number, values in _pool(work, batch, tokens, angle, background_roi):
+                    collected[number].append(values)
+        for number, turns in enumerate(collected):
+            if work.config.stack and work.config.angles:
+                files[number][rows] = np.stack(turns, axis=1)
+            else:
+                files[number][rows] = (
+                    turns[0] if len(turns) == 1 else np.mean(np.stack(turns), axis=0, dtype=np.float32)
+                )
+    for number in range(len(work.outputs)):
+        absent = np.flatnonzero(status[number, rows] != OK)
+        files[number][row + absent] = np.nan
+
+
+def _status(work: Work, output: Output, batch: list[Prepared], shared: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Say for every frame of the batch whether this output has a row."""
+    result = shared.copy()
+    for position, prepared in enumerate(batch):
+        if prepared.status != OK:
+            continue
+        if output.point is not None:
+            result[position] = _point_status(work, output, prepared)
+        elif output.roi_id and not (prepared.masks[0] == output.roi_id).any():
+            result[position] = ROI_ABSENT
+    return result
+
+
+def _point_status(work: Work, output: Output, prepared: Prepared) -> int:
+    assert output.point is not None
+    point = output.point.at(prepared.frame_index)
+    if np.isnan(point).any():
+        return POINT_MISSING
+    limits = np.array([work.video.width - 0.5, work.video.height - 0.5])
+    inside = bool(((point >= -0.5) & (point <= limits)).all())
+    return OK if inside and not np.isnan(_cells(work, output, prepared)).any() else POINT_OUTSIDE
+
+
+def _cells(work: Work, output: Output, prepared: Prepared) -> npt.NDArray[np.float64]:
+    """Return the position (cells) of a point in the feature map; NaN where it is missing or outside."""
+    if prepared.affine is None or output.point is None:
+        return np.full(2, np.nan)
+    size = work.encoder.input_size
+    seen = apply_affine(prepared.affine, output.point.at(prepared.frame_index))
+    return to_cells(seen, size, size // work.encoder.patch_size)
+
+
+def _stack(work: Work, batch: list[Prepared], number: int) -> npt.NDArray[np.uint8]:
+    """Stack one picture of every frame; missing frames are blank, and a lone last frame gets a blank beside it."""
+    size = work.encoder.input_size
+    n = max(len(batch), min(2, work.config.batch_size))
+    images = np.zeros((n, size, size, 3), np.uint8)
+    for position, prepared in enumerate(batch):
+        if prepared.status == OK:
+            images[position] = prepared.images[number]
+    return images
+
+
+def _pool(
+    work: Work, batch: list[Prepared], tokens: Tokens, angle: int, background_roi: int | None
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Pool one batch of tokens for every output that belongs to it; yields the output's number and its rows."""
+    import torch
+
+    n = len(batch)
+    numbers = [k for k, output in enumerate(work.outputs) if background_roi is None or output.roi_id == background_roi]
+    patch = work.encoder.patch_size
+    means = [k for k in numbers if work.outputs[k].pooling == "roi-mean"]
+    points = [k for k in numbers if work.outputs[k].pooling == "point"]
+    if means:
+        side = work.encoder.input_size // patch
+        weights = np.zeros((tokens.patch_tokens.shape[0], len(means), side, side), np.float32)
+        for position, prepared in enumerate(batch):
+            if prepared.status == OK:
+                for column, k in enumerate(means):
+                    weights[position, column] = cell_weights(prepared.masks[angle], work.outputs[k].roi_id, patch)
+        pooled = pool_weighted(tokens.patch_tokens, torch.from_numpy(weights)).cpu().numpy()[:n]
+        for column, k in enumerate(means):
+            yield k, pooled[:, column]
+    if points:
+        positions = np.full((tokens.patch_tokens.shape[0], len(points), 2), np.nan)
+        for position, prepared in enumerate(batch):
+            for column, k in enumerate(points):
+                positions[position, column] = _cells(work, work.outputs[k], prepared)
+        read = pool_points(tokens.patch_tokens, positions, interpolation=work.config.interpolation).cpu().numpy()[:n]
+        for column, k in enumerate(points):
+            yield k, read[:, column]
+    for k in numbers:
+        pooling = work.outputs[k].pooling
+        if pooling == "cls":
+            yield k, tokens.cls.float().cpu().numpy()[:n]
+        elif pooling == "global":
+            yield k, pool_global(tokens.patch_tokens).cpu().numpy()[:n]
+        elif pooling == "none":
+            yield k, tokens.patch_tokens[:n].permute(0, 3, 1, 2).to(torch.float16).cpu().numpy()
+
+
+def encode(encoder: Encoder, images: npt.NDArray[np.uint8]) -> Tokens:
+    """Encode pictures, halving the batch as often as it takes to fit the GPU's memory.
+
+    Parameters
+    ----------
+    images : (B, S, S, 3) uint8 array
+        RGB.
+
+    Raises
+    ------
+    EncoderError
+        If not even one picture fits.
+    """
+    import torch
+
+    from castle_core.errors import EncoderError
+
+    pictures = torch.from_numpy(images)
+    size = len(pictures)
+    while True:
+        try:
+            parts = [encoder.encode(part) for part in pictures.split(size)]
+            break
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if size == 1:
+                raise EncoderError(
+                    f"One picture of {encoder.input_size} px does not fit the GPU's memory with {encoder.name}. "
+                    "Close other programs on the GPU, or choose a smaller model or input size."
+                ) from error
+            size = -(-size // 2)
+    if len(parts) == 1:
+        return parts[0]
+    cls = torch.cat([part.cls for part in parts]) if parts[0].cls is not None else None
+    return Tokens(cls, torch.cat([part.patch_tokens for part in parts]))
