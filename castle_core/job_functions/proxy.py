@@ -1,8 +1,9 @@
 """The job that makes a copy of a video that browsers can play."""
 
+import os
 from typing import Any
 
-from castle_core.files import make_folder
+from castle_core.files import make_folder, write_error
 from castle_core.progress import Task
 from castle_core.projects import Project
 
@@ -33,6 +34,14 @@ def proxy(task: Task, *, project: str, owner: str, video: str) -> dict[str, Any]
         entry = opened.video(video)
     target = opened.proxy_path(entry.stem)
     if not opened.has_proxy(entry.stem):
-        make_folder(target.parent)
-        make_proxy(entry.path, target, task)
+        made = make_folder(target.parent) / f".{target.stem[:50]}.made.mp4"
+        try:
+            make_proxy(entry.path, made, task)
+            read = entry.path.stat()
+            os.utime(made, ns=(read.st_atime_ns, read.st_mtime_ns))
+            task.publish(made, target)
+        except OSError as error:
+            raise write_error(target, error) from error
+        finally:
+            made.unlink(missing_ok=True)
     return {"path": str(target)}

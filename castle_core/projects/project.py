@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from castle_core.video import Video
 
 FORMAT_VERSION = 1
+_SAME_TIME_NS = 2_000_000_000  # some file systems keep times to two seconds only
 
 
 @dataclass(frozen=True)
@@ -354,9 +355,10 @@ class Project:
         return self.link_video(name_or_path, stem)
 
     def has_proxy(self, stem: str) -> bool:
-        """Whether there is a browser-playable copy of a video that is not older than the video."""
+        """Whether there is a browser-playable copy of a video as it is now: the copy carries the time of its source."""
         try:
-            return self.proxy_path(stem).stat().st_mtime_ns >= self.video(stem).path.stat().st_mtime_ns
+            copied, now = self.proxy_path(stem).stat().st_mtime_ns, self.video(stem).path.stat().st_mtime_ns
+            return abs(copied - now) <= _SAME_TIME_NS
         except OSError:
             return False
 

@@ -1,6 +1,8 @@
 import inspect
 import json
+import os
 
+import numpy as np
 import pytest
 from fake_videos import install, killed_at, make_project, tree, write_video
 
@@ -309,7 +311,7 @@ def test_a_proxy_is_made_once(project, monkeypatch):
         made.append(source.name)
         target.write_bytes(b"proxy")
 
-    monkeypatch.setattr("castle_core.video.make_proxy", make_proxy, raising=False)
+    monkeypatch.setattr("castle_core.video.make_proxy", make_proxy)
     said = {"project": str(project.path), "owner": "ada", "video": "mouse"}
     assert not project.has_proxy("mouse")
     result = proxy(QUIET, **said)
@@ -317,3 +319,42 @@ def test_a_proxy_is_made_once(project, monkeypatch):
     assert project.has_proxy("mouse")
     proxy(QUIET, **said)
     assert made == ["mouse.mp4"]
+    video = project.path / "videos" / "mouse.mp4"
+    for clock in (-9000, 9000):  # another file, whatever its clock says
+        os.utime(video, (video.stat().st_mtime + clock,) * 2)
+        assert not project.has_proxy("mouse")
+        proxy(QUIET, **said)
+        assert project.has_proxy("mouse")
+    assert len(made) == 3
+
+
+def test_a_lost_lease_makes_no_proxy(project, monkeypatch):
+    monkeypatch.setattr("castle_core.video.make_proxy", lambda source, target, task: target.write_bytes(b"x"))
+
+    class Lost(Task):
+        def publish(self, temporary, final):
+            raise LeaseLostError("lost")
+
+    with pytest.raises(LeaseLostError):
+        proxy(Lost(), project=str(project.path), owner="ada", video="mouse")
+    assert list(project.proxy_path("mouse").parent.iterdir()) == []
+
+
+def test_a_proxy_of_a_long_name_fits_the_file_system(project):
+    stem = "é" * 126  # 252 bytes: with .mp4 one byte too long
+    write_video(project.path / "videos" / f"{stem}.ts")
+    assert len(os.fsencode(project.proxy_path(stem).name)) <= 255
+
+
+def test_a_real_proxy_plays_the_same_frames(tmp_path):
+    from castle_core.projects import Project
+    from castle_core.video import VideoWriter, open_video
+
+    real = Project.create(tmp_path / "real")
+    with VideoWriter(real.path / "videos" / "bar.mp4", fps=25, width=64, height=48) as writer:
+        for index in range(20):
+            writer.write(np.full((48, 64, 3), 10 * index, dtype=np.uint8))
+    path = proxy(QUIET, project=str(real.path), owner="ada", video="bar.mp4")["path"]
+    with open_video(path) as copy:
+        assert copy.n_frames == 20
+        assert [int(copy.frame_at(index).mean().round(-1)) for index in (0, 7, 19)] == [0, 70, 190]
