@@ -43,11 +43,14 @@ class Painted:
         (H, W, 3) uint8, RGB. The scene's own buffer: it changes with the next frame.
     mask : numpy.ndarray
         (H, W) uint8, 0 background, 1 body (with limbs), 2 tail, 3 head (with ears). Also the scene's own buffer.
+    i420 : numpy.ndarray
+        (3 H / 2, W) uint8: the same picture as planes Y, U, V for the encoder. Also the scene's own buffer.
     box : tuple of int
         (x0, y0, x1, y1), half open: outside of it the mask is 0.
     """
 
     rgb: np.ndarray
+    i420: np.ndarray
     mask: np.ndarray
     box: tuple[int, int, int, int]
 
@@ -58,7 +61,7 @@ class Scene:
     Parameters
     ----------
     width, height : int
-        Frame size in pixels.
+        Frame size in pixels, both even.
     seed : numpy.random.SeedSequence
         Decides about the floor's grain.
     coat : Coat
@@ -70,6 +73,10 @@ class Scene:
         self._scale = animal_scale(width, height)
         self._background = _arena(width, height, np.random.default_rng(seed))
         self._rgb = self._background.copy()
+        # only the box around the animal is ever converted to the encoder's format
+        empty = cv2.cvtColor(self._background, cv2.COLOR_RGB2YUV_I420)
+        self._i420 = empty.copy()
+        self._planes = list(zip(_planes(self._i420, width, height), _planes(empty, width, height), strict=True))
         self._mask = np.zeros((height, width), np.uint8)
         self._box = (0, 0, 0, 0)
 
@@ -79,21 +86,29 @@ class Scene:
         x0, y0, x1, y1 = self._box
         self._rgb[y0:y1, x0:x1] = self._background[y0:y1, x0:x1]
         self._mask[y0:y1, x0:x1] = 0
+        for divisor, (plane, empty) in zip((1, 2, 2), self._planes, strict=True):
+            box = slice(y0 // divisor, y1 // divisor), slice(x0 // divisor, x1 // divisor)
+            plane[box] = empty[box]
 
         outlines = np.concatenate([shapes.body, shapes.head, shapes.tail, *shapes.paws, *shapes.ears])
         pad = int(14 * self._scale) + 6  # the shadow and the softened edge
         low, high = outlines.min(axis=0), outlines.max(axis=0)
         x0, y0 = max(0, int(low[0]) - pad), max(0, int(low[1]) - pad)
         x1, y1 = min(width, int(high[0]) + pad + 1), min(height, int(high[1]) + pad + 1)
+        x0, y0, x1, y1 = x0 // 2 * 2, y0 // 2 * 2, (x1 + 1) // 2 * 2, (y1 + 1) // 2 * 2  # colour has half the size
         self._box = (x0, y0, max(x1, x0), max(y1, y0))
         if x1 <= x0 or y1 <= y0:
-            return Painted(self._rgb, self._mask, self._box)
+            return Painted(self._rgb, self._i420, self._mask, self._box)
 
         corner = np.array([x0, y0])
         crop, mask = self._rgb[y0:y1, x0:x1], self._mask[y0:y1, x0:x1]
         self._shadow(crop, shapes, corner)
         self._animal(crop, mask, shapes, corner)
-        return Painted(self._rgb, self._mask, self._box)
+        converted = cv2.cvtColor(crop, cv2.COLOR_RGB2YUV_I420)
+        pieces = _planes(converted, x1 - x0, y1 - y0)
+        for divisor, piece, (plane, _) in zip((1, 2, 2), pieces, self._planes, strict=True):
+            plane[y0 // divisor : y1 // divisor, x0 // divisor : x1 // divisor] = piece
+        return Painted(self._rgb, self._i420, self._mask, self._box)
 
     def _shadow(self, crop: np.ndarray, shapes: Shapes, corner: np.ndarray) -> None:
         small = np.full((crop.shape[0] // 4 + 1, crop.shape[1] // 4 + 1), 255, np.uint8)
@@ -124,6 +139,17 @@ class Scene:
             cv2.circle(crop, eye.tolist(), radius, (12, 10, 12), -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(crop, dots[2].tolist(), int(shapes.nose_radius * (1 << _SHIFT)), coat.skin, -1, cv2.LINE_AA, _SHIFT)
         cv2.GaussianBlur(crop, (3, 3), 0, dst=crop)
+
+
+def _planes(i420: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return views of the planes Y (H, W), U and V (H/2, W/2) of one picture."""
+    flat = i420.reshape(-1)
+    size, half = width * height, (height // 2, width // 2)
+    return (
+        flat[:size].reshape(height, width),
+        flat[size : size * 5 // 4].reshape(half),
+        flat[size * 5 // 4 :].reshape(half),
+    )
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ GROSS_ERROR_PX = 20.0
 _ENCODER = "encoders/tiny-dinov2"
 _ZIP_FRAMES = (21, 64, 107, 150, 193)
 _REPORT_EVERY = 25
+_PRESET = "ultrafast"
 
 
 def make_demo(
@@ -173,7 +174,17 @@ class _Recording:
         good, erring = f"models/{GOOD_MODEL}/video_preds", f"models/{ERRING_MODEL}/video_preds"
         with contextlib.ExitStack() as stack:
             enter = stack.enter_context
-            video = enter(VideoWriter(self._file("videos", name), fps=self._fps, width=width, height=height, crf=20))
+            video = enter(
+                VideoWriter(
+                    self._file("videos", name),
+                    fps=self._fps,
+                    width=width,
+                    height=height,
+                    crf=20,
+                    preset=_PRESET,
+                    threads=1,
+                )
+            )
             masks = enter(
                 MaskListWriter(self._file("track", name, "mask_list.h5"), width=width, height=height, n_rois=ROI_HEAD)
             )
@@ -187,7 +198,7 @@ class _Recording:
             about.write("frame,behaviour,error,error_px\n")
             ones = np.ones((len(KEYPOINTS), 1))
             for frame_index, (pose, xy, painted) in zip(range(n_frames), self._animal.frames(), strict=False):
-                video.write(painted.rgb)
+                video.write_i420(painted.i420)
                 masks.write(painted.mask, painted.box)
                 truth.write(frame_index, np.hstack([xy, ones]))
                 prediction, _ = self._good.predict(xy, pose.behaviour)

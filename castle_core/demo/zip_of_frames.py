@@ -29,7 +29,7 @@ def write_zip_of_frames(path: Path, frames: Iterator[np.ndarray], chosen: tuple[
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for frame_index, rgb in enumerate(frames):
             if frame_index in wanted:
-                done, data = cv2.imencode(".png", rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
+                done, data = cv2.imencode(".png", rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
                 assert done, "OpenCV could not encode a PNG"
                 archive.writestr(_entry(f"img{frame_index:08d}.png"), data.tobytes())
             if frame_index >= last:

@@ -90,6 +90,7 @@ class VideoWriter:
         self._variable = variable
         self._last_pts = -1
         self._time_base = Fraction(1, _TICKS_PER_S) if variable else 1 / rate
+        self._i420: Any = None
         self._reformatter = av.video.reformatter.VideoReformatter()
         try:
             descriptor, name = tempfile.mkstemp(
@@ -176,6 +177,33 @@ class VideoWriter:
             image = np.pad(image, around[: image.ndim], mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24" if image.ndim == 3 else "gray")
         self.write_frame(self._reformatter.reformat(frame, format=self._stream.pix_fmt, threads=1), time_s=time_s)
+
+    def write_i420(self, planes: npt.NDArray[np.uint8], *, time_s: float | None = None) -> None:
+        """Append one frame that is in the encoder's pixel format already, which saves the conversion.
+
+        Parameters
+        ----------
+        planes : (3 H / 2, W) uint8
+            The planes Y, U and V one below the other, as ``cv2.COLOR_RGB2YUV_I420`` makes them; H and W even.
+        time_s : float, optional
+            As in `write`.
+        """
+        height, width = self._shape
+        if planes.shape != (height * 3 // 2, width) or planes.dtype != np.uint8 or any(self._padding):
+            raise ConfigError(f"{self.path.name} takes planes of {width}x{height * 3 // 2}, not {planes.shape}.")
+        if self._stream.pix_fmt != "yuv420p" or self._stream.name != "libx264":
+            raise ConfigError(f"{self.path.name} is not H.264: give it RGB frames.")
+        if self._i420 is None:
+            self._i420 = av.VideoFrame(width, height, "yuv420p")
+        flat = planes.reshape(-1)
+        start = 0
+        # x264 copies what it gets, so that one frame serves for all: fresh ones would cost more than encoding them
+        for plane in self._i420.planes:
+            rows, columns = plane.height, plane.width
+            target = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            target[:rows, :columns] = flat[start : start + rows * columns].reshape(rows, columns)
+            start += rows * columns
+        self.write_frame(self._i420, time_s=time_s)
 
     def write_frame(self, frame: Any, *, time_s: float | None = None) -> None:
         """Append a frame of PyAV in the encoder's pixel format and (even) size."""
