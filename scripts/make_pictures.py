@@ -1,0 +1,127 @@
+"""Make the README's pictures: the page with a demo project in light and dark. Needs a Chromium on this machine."""
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+CASTLE = str(Path(sys.executable).with_name("castle"))
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+VIEW = {"width": 1440, "height": 960}
+READY_SECONDS = 90
+JOB_MS = 300_000
+
+
+@contextmanager
+def served(home: Path, state: Path) -> Iterator[str]:
+    """Run the app with folders of its own; give its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "CASTLE_HOME": str(home), "CASTLE_STATE": str(state)}
+    command = [CASTLE, "serve", "--no-login", "--port", str(port)]
+    with (state.parent / "serve.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+    address = f"http://localhost:{port}"
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit((state.parent / "serve.log").read_text()) from None
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has stopped running and its pictures are there."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    page.wait_for_function("[...document.images].every(image => image.complete)", timeout=60_000)
+    page.wait_for_timeout(500)
+
+
+def picture(page: Page, target: Path) -> None:
+    """Write one picture of what is in sight."""
+    settle(page)
+    page.screenshot(path=target, animations="disabled")
+    print(target)
+
+
+def tour(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) -> None:
+    """Open the demo project, choose frames (once), and take the pictures of one theme."""
+    page.goto(f"{address}/?project=demo")
+    page.get_by_role("heading", name="Extract frames").wait_for(timeout=60_000)
+    picture(page, pictures / f"extract-{theme}.png")
+    if choose:
+        page.get_by_role("button", name="Extract frames").click()
+    write = page.get_by_role("button", name="Write ").first
+    write.wait_for(timeout=JOB_MS)
+    settle(page)
+    board = page.get_by_role("heading", name="Board").or_(page.get_by_text("cover as much as")).first
+    board.evaluate("element => element.scrollIntoView({block: 'start'})")
+    page.mouse.move(0, 0)
+    picture(page, pictures / f"board-{theme}.png")
+
+
+def main() -> None:
+    """Make a demo project, serve it, and write docs/pictures/*.png."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the demo's videos")
+    options = parser.parse_args()
+    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser_path is None:
+        raise SystemExit("No Chromium here. Install chromium and try again.")
+    options.out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="castle-pictures-"))
+    try:
+        home, state = work / "home", work / "state"
+        home.mkdir()
+        state.mkdir(mode=0o700)
+        demo = [CASTLE, "demo", str(home / "demo"), "--seconds", str(options.seconds)]
+        subprocess.run(demo, check=True, cwd=ROOT)
+        with served(home, state) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+            for theme in ("light", "dark"):
+                context = browser.new_context(viewport=VIEW, color_scheme=theme, device_scale_factor=1)
+                tour(context.new_page(), address, options.out, theme, choose=theme == "light")
+                context.close()
+            browser.close()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
