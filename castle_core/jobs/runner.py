@@ -200,9 +200,12 @@ class Runner:
             await asyncio.gather(stop, return_exceptions=True)
             with contextlib.suppress(asyncio.CancelledError):
                 await life
+        except JobError as error:
+            self._failure = str(error)
+            _LOG.error("the jobs start anew: %s", error)
         except Exception as error:
-            self._failure = str(error) if isinstance(error, JobError) else f"The workers cannot start ({error})."
-            _LOG.exception("the cluster cannot be used")
+            self._failure = f"The workers cannot start ({error})."
+            _LOG.exception("the jobs start anew")
         finally:
             self._ready.clear()
             self._service = None

@@ -59,7 +59,7 @@ class _Worker:
     pid: int | None = None
     address: str | None = None
     started: float = 0.0
-    n_quick_deaths: int = 0
+    n_idle_deaths: int = 0
     job: Job | None = None
     job_began: float = 0.0
     cancel_told: float | None = None
@@ -235,8 +235,7 @@ class Service:
                 self._ledger.note(
                     worker.job, f"It did not stop within {self._settings.cancel_grace_s:g} s, so its worker was ended."
                 )
-                if worker.pid is not None:
-                    kill_group(worker.pid)
+                self._end_worker(worker)
 
     def _hand_out(self) -> None:
         """Give every free worker the job whose turn it is."""
@@ -289,9 +288,11 @@ class Service:
                 raise
             self._break("The job scheduler forgot a job.")
             return
-        except Exception as error:  # the function itself never raises: its answer could not be brought here
-            if worker.address is not None:
+        except Exception as error:
+            if future.status == "error":  # the function itself never raises, so its answer could not be packed
                 self._end_job(worker, "failed", error=f"The worker's answer was lost ({error}). Press Retry.")
+            else:
+                self._break(f"The job scheduler cannot be reached ({error}).")
             return
         finally:
             future.release()
@@ -300,8 +301,8 @@ class Service:
             self._lose(worker, "it had lost its lease", counts=True)
         else:
             self._end_job(worker, outcome["state"], error=outcome["error"], result=outcome["result"])
-        if outcome["spoiled"] and worker.pid is not None:
-            kill_group(worker.pid)
+        if outcome["spoiled"]:
+            self._end_worker(worker)
 
     def _end_job(
         self, worker: _Worker, state: str, *, error: str | None = None, result: dict[str, Any] | None = None
@@ -365,6 +366,8 @@ class Service:
             if worker is None:
                 self._break(f"The job scheduler ended ({describe_exit(code)}).")
             elif worker.pid == pid:
+                # A job that ends its worker is limited by its attempts; what else ends workers is slowed down.
+                worker.n_idle_deaths = worker.n_idle_deaths + 1 if worker.job is None else 0
                 worker.address, worker.pid = None, None
                 self._lose(worker, describe_exit(code), counts=True)
                 self._spawn(self._replace(worker))
@@ -372,16 +375,22 @@ class Service:
             self._break(str(error))
 
     async def _replace(self, worker: _Worker) -> None:
-        quick = time.monotonic() - worker.started < STABLE_SECONDS
-        worker.n_quick_deaths = worker.n_quick_deaths + 1 if quick else 0
-        await asyncio.sleep(RESTART_SECONDS[min(worker.n_quick_deaths, len(RESTART_SECONDS) - 1)])
+        if time.monotonic() - worker.started > STABLE_SECONDS:
+            worker.n_idle_deaths = 0
+        await asyncio.sleep(RESTART_SECONDS[min(worker.n_idle_deaths, len(RESTART_SECONDS) - 1)])
         if self._cluster is not None:
             await self._cluster.replace(worker.name)
 
     def _on_removed(self, name: str) -> None:
         """End a worker that the scheduler has lost touch with; `_on_exit` does the rest."""
         worker = self._workers.get(name)
-        if worker is not None and worker.pid is not None and worker.address is not None and not self._ending:
+        if worker is not None and worker.address is not None and not self._ending:
+            self._end_worker(worker)
+
+    def _end_worker(self, worker: _Worker) -> None:
+        """End the process of a worker, which gets no job any more; `_on_exit` does the rest."""
+        worker.address = None
+        if worker.pid is not None:
             kill_group(worker.pid)
 
     def _break(self, why: str) -> None:
