@@ -222,7 +222,7 @@ async def options(request: Request) -> Response:
 async def create(request: Request, store: UploadStore, user: str) -> Response:
     """Begin an upload."""
     length = request.headers.get("upload-length", "")
-    if not (length.isascii() and length.isdigit() and len(length) < 19):
+    if not (length.isascii() and length.isdigit() and len(length) < 20):
         return _text("The header Upload-Length must say how many bytes the file has.", 400)
     try:
         name = _metadata(request.headers.get("upload-metadata", ""))["filename"]
