@@ -45,6 +45,7 @@ ENDINGS = (*sorted(VIDEO_SUFFIXES), *OTHER_ENDINGS)
 TOKEN_AGE_S = 24 * 3600
 _BLOCK_BYTES = 4 << 20
 _SILENCE_S = 60.0  # a connection on which nothing comes for so long is ended; the client goes on from the offset
+_READ_AT_ONCE = 128 << 20  # so much is read again while the client waits; more, in the background
 _STALLED_S = 10.0  # after so long without data, a new connection may take over
 _BASE = {"Tus-Resumable": "1.0.0", "Cache-Control": "no-store"}
 _STATUS = {"type": 415, "size": 413, "empty": 400, "disk": 507, "name": 400}
@@ -338,8 +339,8 @@ def _write(descriptor: int, block: bytearray, offset: int, digest: RunningDigest
 
 
 async def _complete(store: UploadStore, upload: Upload, active: _Active) -> None:
-    """Finish an upload: at once where its digest is complete, else in the background (it is read again first)."""
-    if active.digest.offset == upload.size:
+    """Finish an upload: at once where (nearly) all of it is hashed, else in the background, since it is read again."""
+    if upload.size - active.digest.offset <= _READ_AT_ONCE:
         await to_thread.run_sync(_finish, store, upload, active.digest)
         _ACTIVE.pop(upload.id, None)
         return

@@ -323,7 +323,8 @@ def test_any_pieces_lost_connections_and_restarts_give_the_same_file(ann, projec
     """Chunks of any size, requests that break off, wrong offsets, and a server that forgets its digests."""
     data = plan.draw(st.binary(min_size=1, max_size=3000))
     block = plan.draw(st.sampled_from([1, 7, 100, 4 << 20]))
-    uploads_block, uploads._BLOCK_BYTES = uploads._BLOCK_BYTES, block
+    usual = uploads._BLOCK_BYTES, uploads._READ_AT_ONCE
+    uploads._BLOCK_BYTES, uploads._READ_AT_ONCE = block, plan.draw(st.sampled_from([0, usual[1]]))
     try:
         name = f"{hashlib.sha256(data).hexdigest()[:8]}-{time.time_ns()}.zip"
         url = create(ann, project, name=name, size=len(data)).headers["location"]
@@ -349,7 +350,7 @@ def test_any_pieces_lost_connections_and_restarts_give_the_same_file(ann, projec
         assert done[0].sha256 == hashlib.sha256(data).hexdigest()
         assert uploads.received_path(project, done[0]).read_bytes() == data
     finally:
-        uploads._BLOCK_BYTES = uploads_block
+        uploads._BLOCK_BYTES, uploads._READ_AT_ONCE = usual
 
 
 async def finish_all():
