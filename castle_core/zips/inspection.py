@@ -44,7 +44,6 @@ class Inspection:
     facts: dict[int, ImageFacts] = field(default_factory=dict)
     selected: tuple[int, ...] = ()
     small_16: bool = False
-    kept: set[int] = field(default_factory=set)
     report: ZipReport = field(default_factory=lambda: ZipReport("", "", ()))
 
     def image(self, archive: zipfile.ZipFile, frame: ZippedFrame) -> bytes:
@@ -348,9 +347,7 @@ def _check_conflicts(inspection: Inspection, archive: zipfile.ZipFile, findings:
             same = same_picture(there.read_bytes(), inspection.image(archive, frame))
         except OSError:
             same = False
-        if same:
-            inspection.kept.add(frame.frame_index)
-        else:
+        if not same:
             findings.error(
                 "conflict",
                 frame.file,

@@ -19,9 +19,10 @@ from castle_core.zips.target import Target
 if TYPE_CHECKING:
     from castle_core.projects import Project
 
-_N_COMPARED = 3
+_N_COMPARED = 5
 _OFFSETS = (0, -1, 1)
-_SAME_LEVELS = 2.0  # mean grey levels that compression and colour conversion may differ by
+_SAME_LEVELS = 0.05  # mean grey levels below which two pictures are one
+_CLEARLY = 0.5  # a neighbour must fit so much better: compression adds the same to all
 _OTHER_LEVELS = 40.0  # two pictures of one scene differ by less
 
 
@@ -49,7 +50,8 @@ def compare_with_video(
     """
     if target.n_frames is None or target.size is None or not frames:
         return
-    chosen = [frames[i] for i in sorted({0, len(frames) // 2, len(frames) - 1})][:_N_COMPARED]
+    places = np.linspace(0, len(frames) - 1, _N_COMPARED).round().astype(int)
+    chosen = [frames[place] for place in sorted(set(places.tolist()))]
     try:
         differences = np.array([_differences(project, target, frame, image(frame)) for frame in chosen])
     except (CastleError, ImageProblem):
@@ -59,7 +61,7 @@ def compare_with_video(
     at_index = differences[:, 0]
     for column, offset in enumerate(_OFFSETS):
         other = differences[:, column]
-        if offset and (at_index > _SAME_LEVELS).all() and (other < 0.5 * at_index).all():
+        if offset and (at_index > _SAME_LEVELS).all() and (other < _CLEARLY * at_index).all():
             findings.warning(
                 "video-offset",
                 chosen[0].file,

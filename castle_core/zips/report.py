@@ -162,7 +162,7 @@ class ZipReport:
         for problem in self.problems:
             if problem.severity != "warning":
                 others = sum(p.severity == problem.severity for p in self.problems) - 1
-                more = f" ({others} more like it or worse in the report.)" if others else ""
+                more = f" ({others} more in the report.)" if others else ""
                 return f"{problem.file}: {problem.problem} {problem.fix}{more}"
         return ""
 

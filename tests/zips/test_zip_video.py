@@ -109,3 +109,32 @@ def test_unreadable_video_is_mentioned(project, tmp_path, monkeypatch):
     report = inspect_zip(make(tmp_path, range(10, 15), [12]), project)
     assert report.ok
     assert kinds(report) == {"video-missing"}
+
+
+def test_frames_that_we_exported_come_back_as_they_were(tmp_path):
+    """A real video: its exported frames, zipped, fit the video; numbered from 1 they do not."""
+    from castle_core.frames import export_frames
+    from castle_core.video import VideoWriter
+
+    path = tmp_path / "session0.mp4"
+    with VideoWriter(path, fps=25, width=SIZE[0], height=SIZE[1]) as writer:
+        for index in range(40):
+            writer.write(shown(index))
+    source = Project.create(tmp_path / "source")
+    source.link_video(path)
+    folder = export_frames(source, "session0", [0, 20, 39]).directory
+    files = {each.name: each.read_bytes() for each in folder.iterdir() if each.name != "selection.json"}
+    target = Project.create(tmp_path / "target")
+    target.link_video(path)
+    assert inspect_zip(write_zip(tmp_path / "session0.zip", files), target).problems == ()
+    done = import_zip(target, tmp_path / "session0.zip")
+    assert done.written == (0, 20, 39)
+    for image in folder.glob("*.png"):
+        assert (done.directory / image.name).read_bytes() == image.read_bytes()
+    fresh = Project.create(tmp_path / "fresh")
+    fresh.link_video(path)
+    later = {
+        name(int(key[3:11]) + 1): value for key, value in files.items() if key.endswith("png") and int(key[3:11]) < 39
+    }
+    report = inspect_zip(write_zip(tmp_path / "session0.zip", {**later, "selected_frames.csv": csv([1, 21])}), fresh)
+    assert "video-offset" in kinds(report)
