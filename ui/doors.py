@@ -7,7 +7,7 @@ import streamlit as st
 from castle_core.errors import CastleError
 from castle_core.projects import Project
 from castle_core.state import castle_home
-from ui.job_panel import ACTIVE, job_bar, watched
+from ui.job_panel import ACTIVE, live_bar
 from ui.people import current_user
 from ui.server import jobs
 from ui.words import plain
@@ -88,8 +88,8 @@ def doors() -> None:
     """Fill the page while there is no project: what this is, and three ways in."""
     st.title("Frames worth labelling", anchor=False)
     st.markdown(
-        "Choose the frames that teach a pose model most, label them in Label Studio, and bring the labels back. "
-        "Start with a project: a folder of videos, frames and labels that Lightning Pose can read as it is."
+        "Choose the frames that teach a pose model most, look at them, and write them where your labelling tool finds "
+        "them. Start with a project: a folder of videos, frames and labels that Lightning Pose can read as it is."
     )
     left, middle, right = st.columns(3, gap="medium")
     with left.container(border=True, height="stretch", key="door-demo"):
@@ -98,10 +98,10 @@ def doors() -> None:
             "Two short videos of a made-up animal, with labels, masks and two models' predictions. "
             "Ready in half a minute."
         )
-        running = watched([DEMO_KIND], project=None)
-        if running:
-            job_bar(running[0])
-        elif st.button("Make the demo project", type="primary", width="stretch"):
+        st.space("stretch")
+        if not live_bar([DEMO_KIND], project=None, note="") and st.button(
+            "Make the demo project", type="primary", width="stretch"
+        ):
             start_demo()
             st.rerun()
     with middle.container(border=True, height="stretch", key="door-open"):
@@ -109,10 +109,12 @@ def doors() -> None:
         st.markdown(
             "A Lightning Pose, DeepLabCut or CASTLE project on this server, or any folder with `videos/` in it."
         )
+        st.space("stretch")
         if st.button("Open a folder …", width="stretch"):
             open_folder_dialog()
     with right.container(border=True, height="stretch", key="door-new"):
         st.subheader(":material/create_new_folder: New project", anchor=False)
         st.markdown("An empty folder of your own. Upload videos to it, or link them from the lab's share.")
+        st.space("stretch")
         if st.button("New project …", width="stretch"):
             new_project_dialog()

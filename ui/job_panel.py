@@ -55,11 +55,37 @@ def job_bar(job: "Job", *, with_cancel: bool = True) -> None:
     if with_cancel and job.owner == current_user():
         st.button(
             "Cancel",
-            key=f"cancel-{job.id}-{with_cancel}",
+            key=f"cancel-{job.id}",
+            type="tertiary",
+            icon=":material/close:",
             on_click=_cancel,
             args=(job.id,),
             help=f"Cancel: {job.title}",
         )
+
+
+SAFE = "You can leave or reload this page: the job goes on."
+
+
+def live_bar(kinds: Sequence[str], *, project: str | None, note: str = SAFE) -> bool:
+    """Show the first active job of these kinds with a bar that moves; False, and nothing, where there is none.
+
+    When the job ends, the whole page runs again.
+    """
+    if not watched(kinds, project=project):
+        return False
+
+    @st.fragment(run_every=1.0, key=f"bar-{'-'.join(kinds)}")
+    def bar() -> None:
+        running = watched(kinds, project=project)
+        if not running:
+            st.rerun()
+        job_bar(running[0], with_cancel=False)
+        if note:
+            st.caption(note)
+
+    bar()
+    return True
 
 
 def _cancel(number: int) -> None:

@@ -55,7 +55,7 @@ def options_panel(project: Project, stems: Sequence[str]) -> Options:
         )
         == "over all videos"
     )
-    left, right = st.columns(2)
+    left, right = st.columns(2, vertical_alignment="bottom")
     if budget:
         settings["budget"] = int(
             left.number_input(
@@ -82,7 +82,7 @@ def options_panel(project: Project, stems: Sequence[str]) -> Options:
             )
         )
         if many:
-            right.metric("In all", counted(settings["n"] * len(stems), "frame"))
+            right.markdown(f"**{counted(settings['n'] * len(stems), 'frame')}** in all")
     sets = latent_sets(project.path, stems) if stems else {}
     methods = [method for method in METHODS if method != "latents" or sets]
     method = str(

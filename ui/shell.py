@@ -45,9 +45,15 @@ def main() -> None:
 
 
 _STYLE = """<style>
-[data-testid="stMainBlockContainer"]{padding-top:2.5rem;max-width:1720px}
+[data-testid="stMainBlockContainer"]{padding:2.25rem 2.5rem 4rem;max-width:1720px}
+.st-key-source button{padding:.25rem .7rem;min-height:2rem}.st-key-source button p{font-size:.8125rem}
+[data-testid="stMain"] [data-testid="stCaptionContainer"]{opacity:.9;color:inherit}
 [data-testid="stSidebar"] hr{margin:.25rem 0 .5rem}
 [data-testid="stSidebar"] [data-testid="stCaptionContainer"]{opacity:1}
 .st-key-machine-panel p{font-variant-numeric:tabular-nums}
-.castle-path{font-family:var(--st-code-font,monospace)}
+.castle-histogram{width:100%;height:2.2rem;display:block;border-bottom:1px solid var(--st-border-color,#8885)}
+.castle-histogram .above{fill:var(--st-primary-color,#0f766e)}.castle-histogram .below{fill:#8a9694}
+.castle-download{display:block;text-align:center;padding:.5rem .9rem;border:1px solid #8886;border-radius:.5rem;
+color:inherit!important;text-decoration:none!important}
+.castle-download:hover{border-color:#0f766e}
 </style>"""

@@ -8,7 +8,7 @@ from castle_core.errors import CastleError
 from castle_core.projects import Project, VideoEntry
 from castle_core.trims import Trims
 from ui.add_videos import add_videos
-from ui.job_panel import job_bar, last_ended, refresh_when_jobs_change, watched
+from ui.job_panel import SAFE, last_ended, live_bar, watched
 from ui.options_panel import Options, options_panel
 from ui.people import current_user
 from ui.pictures import timeline_of
@@ -101,8 +101,7 @@ def _button(project: Project, chosen: list[VideoEntry], options: Options, *, bus
     )
     if reason:
         st.caption(f":material/info: {reason}")
-    if running:
-        _progress(str(project.path))
+    if live_bar([CHOOSE], project=str(project.path), note=f"{SAFE} The frames wait here."):
         return
     job = last_ended([CHOOSE], project=str(project.path))
     if job is not None and job.state == "failed" and st.session_state.get("choose-failure-seen") != job.id:
@@ -114,23 +113,15 @@ def _failure_seen(number: int) -> None:
     st.session_state["choose-failure-seen"] = number
 
 
-@st.fragment(run_every=1.0, key="choose-progress")
-def _progress(project: str) -> None:
-    running = watched([CHOOSE], project=project)
-    if not running:
-        refresh_when_jobs_change(project)
-        st.rerun()
-    with st.container(border=True, key="choose-bar"):
-        job_bar(running[0], with_cancel=False)
-        st.caption("You can leave or reload this page: the job goes on, and the frames wait here.")
-
-
 def _start(project: str, stems: list[str], options: Options) -> None:
     opened = Project.open(project)
     trims = current_trims(opened)
     what = opened.video(stems[0]).name if len(stems) == 1 else counted(len(stems), "video")
     try:
-        videos = [_video(opened, stem, trims, options) for stem in stems]
+        videos = [part_settings(opened, stem, trims) for stem in stems]
+        for video in videos:
+            if video["name"] in options.latents:
+                video["latents"] = options.latents[video["name"]]
         jobs().submit(
             CHOOSE,
             project=project,
@@ -149,10 +140,15 @@ def _start(project: str, stems: list[str], options: Options) -> None:
         st.session_state["job-note"] = str(error)
 
 
-def _video(project: Project, stem: str, trims: Trims, options: Options) -> dict[str, Any]:
+def part_settings(project: Project, stem: str, trims: Trims) -> dict[str, Any]:
+    """Return the part of a video to use as a job takes it: ``name``, and ``start``, ``stop``, ``exclude`` where set.
+
+    Raises
+    ------
+    CastleError
+        If something is set and the video has not been read yet.
+    """
     video: dict[str, Any] = {"name": stem}
-    if stem in options.latents:
-        video["latents"] = options.latents[stem]
     if trims == Trims():
         return video
     timeline = timeline_of(project, stem)

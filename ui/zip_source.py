@@ -10,7 +10,7 @@ from castle_core.uploads import Upload
 from castle_core.zips import EXAMPLE_NAME, example_zip
 from ui import uploads
 from ui.add_videos import upload_panel
-from ui.job_panel import ACTIVE, job_bar, last_ended, refresh_when_jobs_change, watched
+from ui.job_panel import last_ended, live_bar, watched
 from ui.people import current_user
 from ui.server import jobs
 from ui.words import code, counted, plain
@@ -30,8 +30,8 @@ def zip_source(project: Project) -> None:
         st.subheader("What a zip looks like", anchor=False)
         st.markdown(
             "One zip per video, named like it: `subject023_session0.zip`. In it `img00000143.png` (the frame index in "
-            "eight digits) for each frame, and `selected_frames.csv` with the names of the frames to label, one a line. "
-            "For context models, also the two frames before and after each one."
+            "eight digits) for each frame, and `selected_frames.csv` with the names of the frames to label, one a "
+            "line. For context models, also the two frames before and after each one."
         )
         st.download_button(
             "Download an example",
@@ -77,10 +77,8 @@ def _sources(project: Project, waiting: Sequence[Upload]) -> list[dict[str, str]
 
 def _report(project: Project, waiting: Sequence[Upload], busy: int) -> None:
     path, sources = str(project.path), _sources(project, waiting)
-    if importing := watched([IMPORT], project=path):
-        _progress(path, IMPORT)
+    if live_bar([IMPORT], project=path):
         return
-    del importing
     job = last_ended([INSPECT], project=path)
     looked = job is not None and job.settings.get("zips") == sources and not st.session_state.get("look-again")
     if not looked:
@@ -92,7 +90,7 @@ def _report(project: Project, waiting: Sequence[Upload], busy: int) -> None:
             jobs().submit(
                 INSPECT, project=path, settings={"zips": sources}, owner=current_user(), title="Look at the zips"
             )
-        _progress(path, INSPECT)
+        live_bar([INSPECT], project=path)
         return
     assert job is not None
     if job.state != "finished" or not job.result:
@@ -197,14 +195,3 @@ def _forget(project: str, identity: str) -> None:
 
 def _look_again() -> None:
     st.session_state["look-again"] = True
-
-
-@st.fragment(run_every=1.0, key="zip-progress")
-def _progress(project: str, kind: str) -> None:
-    running = watched([kind], project=project)
-    if not running:
-        refresh_when_jobs_change(project)
-        st.rerun()
-    job_bar(running[0], with_cancel=False)
-    if running[0].state in ACTIVE:
-        st.caption("You can leave or reload this page: the job goes on.")

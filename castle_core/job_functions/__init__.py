@@ -39,6 +39,7 @@ JOB_KINDS: dict[str, JobKind] = {
     "inspect_zips": JobKind("Look at zips", "castle_core.job_functions.inspect_zips:inspect_zips"),
     "import_zips": JobKind("Import frames", "castle_core.job_functions.import_zips:import_zips"),
     "demo": JobKind("Make the demo project", "castle_core.job_functions.demo:demo"),
+    "measure_model": JobKind("Score a model", "castle_core.job_functions.measure_model:measure_model"),
     "prepare_video": JobKind("Read a video", "castle_core.job_functions.prepare_video:prepare_video"),
     "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
 }
