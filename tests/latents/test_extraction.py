@@ -1,0 +1,411 @@
+"""Whole extractions on the demo: rows, status, resume, skip, trash, and one pass for many outputs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from castle_core.encoders import load_encoder
+from castle_core.encoders.base import Tokens
+from castle_core.errors import ConfigError, EncoderError, JobCancelled, RoiError
+from castle_core.latents import ExtractConfig, read_latents
+from castle_core.latents.extraction import extract_video
+from castle_core.latents.preflight import preflight
+from castle_core.preprocess import (
+    NO_MASK,
+    NOT_REQUESTED,
+    OK,
+    POINT_MISSING,
+    POINT_OUTSIDE,
+    ROI_ABSENT,
+    Preprocess,
+    apply_affine,
+    crop_affine,
+    crop_size,
+    measure_pose,
+    resize_affine,
+)
+from castle_core.progress import Task
+from castle_core.ranges import parse_bound
+
+# As tests/latents/conftest.py makes the demo.
+N_FRAMES, NO_MASK_FRAMES, NO_ROI_2_FRAMES = 60, (7, 8), (20, 21, 22)
+
+CONFIG = ExtractConfig(encoder="tiny", roi_ids=(1, 2), batch_size=8, shard_frames=25)
+
+
+def latent_of(extraction, **wanted):
+    path = next(w.path for w in extraction.written if all(getattr(w, k) == v for k, v in wanted.items()))
+    return read_latents(Path(path))
+
+
+def expected_status(roi_id):
+    status = np.zeros(N_FRAMES, np.uint8)
+    status[list(NO_MASK_FRAMES)] = NO_MASK
+    if roi_id == 2:
+        status[list(NO_ROI_2_FRAMES)] = ROI_ABSENT
+    return status
+
+
+def test_a_row_a_frame_and_nan_exactly_where_status_says_so(project, stem, tiny):
+    done = extract_video(project, stem, CONFIG, tiny)
+    for roi_id in (1, 2):
+        latents = latent_of(done, roi=roi_id)
+        np.testing.assert_array_equal(latents.status, expected_status(roi_id))
+        assert latents.latent.shape == (N_FRAMES, tiny.embed_dim)
+        np.testing.assert_array_equal(np.isnan(latents.latent).all(axis=1), latents.status != OK)
+        np.testing.assert_array_equal(np.isnan(latents.latent).any(axis=1), latents.status != OK)
+        assert latents.metadata["status_counts"]["1"] == 2
+    registry = json.loads((project.path / "config.json").read_text())
+    assert registry["latent"][f"{stem}_ROI_2_tiny-dinov2.npz"] == project.videos()[0].name
+    assert not list(project.cache_dir.glob("shards/*/*"))
+
+
+def test_every_pooling_of_one_pass_equals_its_own_pass(project, stem, tiny):
+    together = replace(CONFIG, poolings=("roi-mean", "cls", "global", "none"))
+    done = extract_video(project, stem, together, tiny)
+    assert len(done.written) == 8
+    for pooling in ("roi-mean", "cls", "global"):
+        alone = replace(CONFIG, poolings=(pooling,), roi_ids=(2,))
+        again = extract_video(project, stem, alone, tiny, skip_existing=False)
+        np.testing.assert_array_equal(latent_of(again, roi=2).latent, latent_of(done, roi=2, pooling=pooling).latent)
+    path = project.path / "latent" / tiny.name / f"{stem}_ROI_1_tiny-dinov2_map.h5"
+    with h5py.File(path) as file:
+        assert file["latent"].shape == (N_FRAMES, tiny.embed_dim, 4, 4)
+        assert file["latent"].dtype == np.float16
+        mean = file["latent"][0].astype(np.float32).mean(axis=(1, 2))
+        assert np.isnan(file["latent"][7]).all()
+    np.testing.assert_allclose(mean, latent_of(done, roi=1, pooling="global").latent[0], atol=2e-3)
+
+
+class MeanColour:
+    """An encoder whose tokens are the mean colours of its cells: results can be worked out by hand."""
+
+    name, patch_size, embed_dim, interpolation, antialias = "colour", 8, 3, "bilinear", True
+    has_cls, weight_hash, device, precision = False, "", "cpu", "fp32"
+
+    def __init__(self, input_size=64):
+        self.input_size = input_size
+        self.passes = 0
+
+    def encode(self, images):
+        self.passes += 1
+        side = self.input_size // 8
+        cells = images.float().reshape(len(images), side, 8, side, 8, 3).mean(dim=(2, 4))
+        return Tokens(None, cells)
+
+
+def test_many_rois_cost_one_pass(project, stem):
+    one, many = MeanColour(), MeanColour()
+    extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), one)
+    extract_video(project, stem, replace(CONFIG, roi_ids=(1, 2, 3)), many, skip_existing=False)
+    assert many.passes == one.passes
+
+
+class Coordinates(MeanColour):
+    """An encoder whose map is the coordinate itself: every cell says where its centre is in the input (pixels)."""
+
+    name, embed_dim = "coordinates", 2
+
+    def encode(self, images):
+        centres = torch.arange(self.input_size // 8) * 8 + 3.5
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        return Tokens(None, torch.stack([x, y], dim=-1).expand(len(images), -1, -1, -1))
+
+
+def write_points(project, name, stem, rows):
+    folder = project.path / "points" / name
+    folder.mkdir(parents=True)
+    (folder / f"{stem}.csv").write_text("frame,x,y\n" + "".join(f"{f},{x},{y}\n" for f, x, y in rows))
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        Preprocess(),
+        Preprocess(letterbox=True),
+        Preprocess(center_roi=1, crop_width=80, crop_height=60),
+        Preprocess(center_roi=1, crop_width=81, crop_height=81, tail_roi=2, tail_point="centroid"),
+    ],
+)
+def test_points_are_read_where_they_are(project, stem, preprocess):
+    rng = np.random.default_rng(0)
+    path = project.path / "track" / project.videos()[0].name / "mask_list.h5"
+    rows, expected = [], {}
+    with h5py.File(path) as file:
+        for frame_index in range(N_FRAMES):
+            if frame_index in (*NO_MASK_FRAMES, *NO_ROI_2_FRAMES, 30, 31):
+                continue
+            mask = file[str(frame_index)][()]
+            point = np.array(largest_center(mask)) + rng.uniform(-8, 8, 2)
+            rows.append((frame_index, *point))
+            affine = np.eye(2, 3)
+            if preprocess.center_roi:
+                x, y, angle, _ = measure_pose(mask, preprocess)
+                affine = crop_affine(preprocess, np.array([x, y]), angle)
+            width, height = crop_size(preprocess, 160, 120)
+            resize = resize_affine(width, height, 64, letterbox=preprocess.letterbox)
+            expected[frame_index] = apply_affine(resize, apply_affine(affine, point))
+    write_points(project, "body", stem, [*rows, (31, -40.0, 5.0)])
+    config = replace(CONFIG, roi_ids=(1,), poolings=("point",), points=("body",), preprocess=preprocess)
+    latents = latent_of(extract_video(project, stem, config, Coordinates()), pooling="point")
+    assert latents.status[30] == POINT_MISSING
+    assert latents.status[31] == POINT_OUTSIDE
+    inside = {f: p for f, p in expected.items() if ((p > 4) & (p < 59)).all()}
+    assert len(inside) > 40
+    for frame_index, point in inside.items():
+        assert np.abs(latents.latent[frame_index] - point).max() < 0.05 * 8
+
+
+def largest_center(mask):
+    ys, xs = np.nonzero(mask == 1)
+    return xs.mean(), ys.mean()
+
+
+def test_nearest_and_bilinear_differ_and_are_not_confused(project, stem, tiny):
+    write_points(project, "p", stem, [(f, 40.3, 50.7) for f in range(N_FRAMES)])
+    config = replace(CONFIG, roi_ids=(1,), poolings=("point",), points=("p",))
+    smooth = np.array(latent_of(extract_video(project, stem, config, tiny), pooling="point").latent)
+    again = extract_video(project, stem, replace(config, interpolation="nearest"), tiny)
+    assert not np.allclose(latent_of(again, pooling="point").latent[0], smooth[0])
+
+
+class StopAfter(Task):
+    """Cancel once so many frames are done."""
+
+    def __init__(self, frames):
+        self.frames = frames
+
+    def progress(self, done, total, message=""):
+        if message == "frames" and done >= self.frames:
+            raise JobCancelled("stop")
+
+
+def test_a_cancelled_run_resumes_to_the_same_bits(project, stem, tiny):
+    config = replace(CONFIG, preprocess=Preprocess(center_roi=1, crop_width=80, crop_height=80, tail_roi=2))
+    with pytest.raises(JobCancelled):
+        extract_video(project, stem, config, tiny, task=StopAfter(30))
+    assert len(list(project.cache_dir.glob("shards/*/0*"))) == 1
+    assert not list((project.path / "latent").rglob("*.npz"))
+    resumed = np.array(latent_of(extract_video(project, stem, config, tiny), roi=1).latent)
+    whole = extract_video(project, stem, config, tiny, skip_existing=False)
+    np.testing.assert_array_equal(resumed, latent_of(whole, roi=1).latent)
+
+
+KILLED = """
+import sys
+from castle_core.encoders import load_encoder
+from castle_core.latents import ExtractConfig
+from castle_core.latents.extraction import extract_video
+from castle_core.progress import Task
+from castle_core.projects import Project
+
+class Loud(Task):
+    def progress(self, done, total, message=""):
+        print(message, done, flush=True)
+
+encoder = load_encoder("hog")
+config = ExtractConfig(encoder="hog", roi_ids=(1, 2), batch_size=4, shard_frames=10)
+extract_video(Project.open(sys.argv[1]), sys.argv[2], config, encoder, task=Loud())
+"""
+
+
+def kill_and_resume(project, stem, moments):
+    encoder = load_encoder("hog")
+    config = replace(CONFIG, batch_size=4, shard_frames=10)
+    whole = extract_video(project, stem, config, encoder)
+    expected = {w.path: np.array(read_latents(Path(w.path)).latent) for w in whole.written}
+    for path in expected:
+        os.remove(path)
+    for frames in moments:
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(project.path), stem], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            for line in process.stdout:
+                if line.startswith("frames") and int(line.split()[1]) >= frames:
+                    break
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+    done = extract_video(project, stem, config, encoder)
+    assert {w.path for w in done.written} | {s.path for s in done.skipped} == set(expected)
+    for path, latent in expected.items():
+        np.testing.assert_array_equal(read_latents(Path(path)).latent, latent)
+
+
+def test_kill_9_costs_at_most_one_shard(project, stem):
+    kill_and_resume(project, stem, [9, 33, 58])
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_kill_9_twenty_times(project, stem):
+    kill_and_resume(project, stem, np.random.default_rng(0).integers(1, 60, 20).tolist())
+
+
+def test_what_exists_is_compared_not_only_named(project, stem, tiny):
+    first = replace(CONFIG, roi_ids=(1,), preprocess=Preprocess(center_roi=1, crop_width=80, crop_height=80))
+    extract_video(project, stem, first, tiny)
+    again = extract_video(project, stem, first, tiny)
+    assert again.written == ()
+    assert again.skipped[0].reason == "exists with the same settings"
+    smaller = replace(first, preprocess=replace(first.preprocess, crop_width=60, crop_height=60))
+    left = extract_video(project, stem, smaller, tiny, when_different="skip")
+    assert "the crop was 80 x 80, you ask 60 x 60" in left.skipped[0].reason
+    both = extract_video(project, stem, smaller, tiny, when_different="keep-both")
+    assert "_pre-" in both.written[0].path
+    assert extract_video(project, stem, smaller, tiny, when_different="keep-both").written == ()
+    extract_video(project, stem, smaller, tiny)
+    trashed = list(project.cache_dir.glob("trash/*/*.npz"))
+    assert len(trashed) == 1
+    assert read_latents(trashed[0]).metadata["identity"]["preprocess"]["crop_width"] == 80
+
+
+def test_masks_tracked_again_are_noticed(project, stem, tiny):
+    config = replace(CONFIG, roi_ids=(1,))
+    extract_video(project, stem, config, tiny)
+    with h5py.File(project.path / "track" / project.videos()[0].name / "mask_list.h5", "r+") as file:
+        del file["3"]
+    row = preflight(project, [stem], config, tiny)[0]
+    assert "tracked again" in row.existing[0]
+    latents = latent_of(extract_video(project, stem, config, tiny), roi=1)
+    assert latents.status[3] == NO_MASK
+
+
+def test_a_foreign_file_of_the_same_name_is_never_lost(project, stem, tiny):
+    path = project.path / "latent" / tiny.name / f"{stem}_ROI_1_tiny-dinov2.npz"
+    path.parent.mkdir(parents=True)
+    np.savez_compressed(path, latent=np.zeros((5, 2)))
+    extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), tiny)
+    assert read_latents(next(project.cache_dir.glob("trash/*/*.npz"))).latent.shape == (5, 2)
+
+
+def test_ranges_and_every_leave_the_other_rows_not_requested(project, stem, tiny):
+    config = replace(CONFIG, roi_ids=(1,), start=parse_bound("10f"), stop=parse_bound("50f"), every=4)
+    latents = latent_of(extract_video(project, stem, config, tiny), roi=1)
+    wanted = np.zeros(N_FRAMES, bool)
+    wanted[10:50:4] = True
+    np.testing.assert_array_equal(latents.status == NOT_REQUESTED, ~wanted)
+    whole = latent_of(extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), tiny), roi=1)
+    np.testing.assert_allclose(latents.latent[wanted], whole.latent[wanted], atol=1e-5)
+
+
+def test_rotation_latent_is_the_mean_of_its_stack_and_hardly_turns(project, stem, tiny):
+    config = replace(CONFIG, roi_ids=(1,), preprocess=Preprocess(center_roi=1, crop_width=80, crop_height=80))
+    stack = latent_of(extract_video(project, stem, config.with_rotation(7, stack=True), tiny), roi=1)
+    assert stack.latent.shape == (N_FRAMES, 7, tiny.embed_dim)
+    stacked = np.array(stack.latent)
+    mean = latent_of(extract_video(project, stem, config.with_rotation(7), tiny), roi=1)
+    np.testing.assert_allclose(mean.latent, stacked.mean(axis=1), rtol=1e-4, atol=1e-5)
+    plain = latent_of(extract_video(project, stem, config, tiny), roi=1)
+    np.testing.assert_allclose(stacked[:, 0], plain.latent, atol=1e-5)
+
+
+def test_the_whole_frame_needs_no_masks(project, stem, tiny):
+    for path in (project.path / "track").glob("*/*"):
+        path.unlink()
+    latents = latent_of(extract_video(project, stem, replace(CONFIG, roi_ids=(0,)), tiny), roi=0)
+    assert not latents.status.any()
+    with pytest.raises(RoiError, match="no tracked ROIs"):
+        extract_video(project, stem, CONFIG, tiny)
+
+
+def test_masks_of_another_video_are_refused(project, stem, tiny):
+    path = project.path / "track" / project.videos()[0].name / "mask_list.h5"
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["0"] = np.zeros((5, 6), np.uint8)
+    with pytest.raises(RoiError, match="belong to another video"):
+        extract_video(project, stem, CONFIG, tiny)
+    assert preflight(project, [stem], CONFIG, tiny)[0].verdict == "problem"
+
+
+def test_a_roi_that_never_appears_gives_nan_rows_and_a_warning(project, stem, tiny):
+    config = replace(CONFIG, roi_ids=(9,))
+    assert "ROI 9 in 0 %" in preflight(project, [stem], config, tiny)[0].message
+    latents = latent_of(extract_video(project, stem, config, tiny), roi=9)
+    assert set(latents.status.tolist()) == {NO_MASK, ROI_ABSENT}
+    assert np.isnan(latents.latent).all()
+
+
+def test_hog_needs_no_weights(project, stem):
+    hog = load_encoder("hog")
+    latents = latent_of(extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), hog), roi=1)
+    assert latents.latent.shape == (N_FRAMES, 9)
+    with pytest.raises(EncoderError, match="no CLS token"):
+        extract_video(project, stem, replace(CONFIG, poolings=("cls",)), hog)
+
+
+def test_remove_background_of_others_sees_only_its_own_roi(project, stem):
+    config = replace(CONFIG, roi_ids=(1, 2), poolings=("global",), preprocess=Preprocess(remove_background="roi"))
+    done = extract_video(project, stem, config, MeanColour())
+    one, two = latent_of(done, roi=1).latent[0], latent_of(done, roi=2).latent[0]
+    assert not np.allclose(one, two)
+    assert one.max() < 60
+
+
+def test_out_of_memory_halves_the_batch(project, stem, tiny, monkeypatch):
+    sizes = []
+    encode = type(tiny).encode
+
+    def tight(self, images):
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("too much")
+        sizes.append(len(images))
+        return encode(self, images)
+
+    expected = np.array(latent_of(extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), tiny), roi=1).latent)
+    monkeypatch.setattr(type(tiny), "encode", tight)
+    done = extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), tiny, skip_existing=False)
+    assert max(sizes) <= 3
+    np.testing.assert_allclose(latent_of(done, roi=1).latent, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"roi_ids": ()}, "at least one"),
+        ({"roi_ids": (256,)}, "1 to 255"),
+        ({"roi_ids": (-1,)}, "1 to 255"),
+        ({"roi_ids": (1, 1)}, "twice"),
+        ({"batch_size": 0}, "batch size"),
+        ({"every": 0}, "Every"),
+        ({"poolings": ("point",)}, "Point Key"),
+        ({"poolings": ("median",)}, "median"),
+        ({"angles": 99}, "angles"),
+        ({"roi_ids": (0,), "preprocess": Preprocess(remove_background="roi")}, "no background"),
+    ],
+)
+def test_impossible_settings_are_refused(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        ExtractConfig(encoder="hog", **wrong)
+
+
+def test_two_extractions_of_the_same_files_do_not_mix(project, stem, tiny):
+    from castle_core.errors import LockHeldError
+
+    class Nested(Task):
+        tried = False
+
+        def progress(self, done, total, message=""):
+            if not self.tried:
+                self.tried = True
+                started = time.monotonic()
+                with pytest.raises(LockHeldError):
+                    extract_video(project, stem, CONFIG, tiny)
+                assert time.monotonic() - started < 5
+
+    task = Nested()
+    assert len(extract_video(project, stem, CONFIG, tiny, task=task).written) == 2
+    assert task.tried
