@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from fake_videos import install, killed_at, make_project, tree, write_video
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castle_core import boards
@@ -93,6 +93,7 @@ _edit = st.one_of(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(edits=st.lists(_edit, max_size=12))
 def test_any_edits_keep_frames_distinct_and_survive_json(edits):
     board = _board(stems=("mouse", "rat"))

@@ -2,7 +2,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castle_core.errors import ProjectError
@@ -47,6 +47,7 @@ _records = st.builds(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(record=_records)
 def test_a_record_survives_its_file(tmp_path_factory, record):
     folder = tmp_path_factory.mktemp("record")
@@ -69,6 +70,7 @@ def test_a_damaged_record_is_named(tmp_path):
         read_record(tmp_path)
 
 
+@settings(max_examples=40, deadline=None)
 @given(frame_indices=st.sets(st.integers(0, 10**8 - 1), max_size=20))
 def test_the_list_survives_its_file(tmp_path_factory, frame_indices):
     folder = tmp_path_factory.mktemp("list")
@@ -111,6 +113,7 @@ def test_frames_beyond_eight_digits_keep_all_of_them():
     assert frame_name(123456789) == "img123456789.png"
 
 
+@settings(deadline=None)
 @given(frame_index=st.integers(0, 100), context=st.integers(0, 5), more=st.integers(1, 50))
 def test_context_is_inside_the_video(frame_index, context, more):
     n_frames = frame_index + more
@@ -118,6 +121,7 @@ def test_context_is_inside_the_video(frame_index, context, more):
     assert near == [i for i in range(n_frames) if abs(i - frame_index) <= context]
 
 
+@settings(deadline=None)
 @given(frame_indices=st.sets(st.integers(0, 60)).map(sorted), size=st.integers(1, 12))
 def test_batches_hold_every_frame_once_and_keep_short_runs_whole(frame_indices, size):
     chunks = list(_chunks(frame_indices, size))

@@ -67,31 +67,36 @@ def _kill_everywhere(make, work, finished):
     return n_kills
 
 
-def test_export_killed_at_every_rename(tmp_path, monkeypatch):
+SIZES = [pytest.param([12], 1, id="small"), pytest.param([12, 30, 31, 50], 2, id="large", marks=pytest.mark.heavy)]
+
+
+@pytest.mark.parametrize(("frames", "context"), SIZES)
+def test_export_killed_at_every_rename(tmp_path, monkeypatch, frames, context):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     install(monkeypatch)
 
     def make(number):
         project = make_project(tmp_path / f"{number}")
-        export_frames(project, "mouse", [10], round_info=_round("one"))
+        export_frames(project, "mouse", [10], context=0, round_info=_round("one"))
         return project
 
     def work(project):
-        export_frames(project, "mouse", [12, 30], round_info=_round("two"))
+        export_frames(project, "mouse", frames, context=context, round_info=_round("two"))
 
     whole = make("whole")
     work(whole)
-    assert _kill_everywhere(make, work, _without_time(tree(whole.path))) >= 10
+    assert _kill_everywhere(make, work, _without_time(tree(whole.path))) >= 9
 
 
-def test_undo_killed_at_every_deletion(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("frames", "context"), SIZES)
+def test_undo_killed_at_every_deletion(tmp_path, monkeypatch, frames, context):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     install(monkeypatch)
 
     def make(number):
         project = make_project(tmp_path / f"{number}")
         export_frames(project, "mouse", [10], round_info=_round("one"))
-        export_frames(project, "mouse", [12, 30], round_info=_round("two"))
+        export_frames(project, "mouse", frames, context=context, round_info=_round("two"))
         return project
 
     def work(project):
@@ -104,7 +109,7 @@ def test_undo_killed_at_every_deletion(tmp_path, monkeypatch):
 
 
 def test_the_next_writer_finishes_a_dead_ones_change(project):
-    for count in range(30):
+    for count in range(2, 30, 3):
         if not killed_at(count, lambda: export_frames(project, "mouse", [30], round_info=_round("dead"))):
             break
         export_frames(project, "mouse", [10])

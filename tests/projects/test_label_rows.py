@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castle_core.errors import LabelError
@@ -96,6 +96,7 @@ def test_frame_index_of_a_name(name, index):
     assert frame_index_of(name) == index
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.dictionaries(st.integers(0, 10**7), st.lists(st.booleans(), min_size=3, max_size=3), max_size=6),
     n_columns=st.sampled_from([1, 3]),
