@@ -10,18 +10,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from castle_test_kinds import KINDS  # noqa: E402
+from castle_test_waiting import wait_for  # noqa: E402
 
 from castle_core.jobs import JobTable, Runner  # noqa: E402
-from castle_core.jobs.processes import wait_until  # noqa: E402
-
-
-def wait_for(condition, what="", timeout_s=40.0):
-    assert wait_until(condition, timeout_s=timeout_s), f"waited {timeout_s} s for {what or 'something'}"
-
-
-def wait_for_end(table, job, timeout_s=40.0):
-    wait_for(lambda: not table.get(job).active, f"the end of {table.get(job)}", timeout_s)
-    return table.get(job)
 
 
 @pytest.fixture(scope="session")

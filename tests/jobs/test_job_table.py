@@ -43,11 +43,11 @@ def test_settings_that_json_cannot_hold_are_refused(table, settings):
 
 
 def test_unknown_kinds_jobs_and_states_are_refused_with_what_there_is(table):
-    with pytest.raises(JobError, match="'sing'.*talk"):
+    with pytest.raises(JobError, match=r"'sing'.*talk"):
         submit(table, kind="sing")
     with pytest.raises(JobError, match="no job 5"):
         table.get(5)
-    with pytest.raises(JobError, match="'done'.*finished"):
+    with pytest.raises(JobError, match=r"'done'.*finished"):
         table.list(states=["done"])
 
 
