@@ -10,7 +10,19 @@ from castle_core import __version__
 from castle_core.cli.output import run_app
 
 # One module a command; each has `register(app)`.
-_COMMAND_MODULES: list[str] = ["demo", "frames", "import_zip", "info", "jobs", "latents", "models", "serve", "users"]
+_COMMAND_MODULES: list[str] = [
+    "demo",
+    "frames",
+    "import_zip",
+    "info",
+    "jobs",
+    "latents",
+    "models",
+    "rois",
+    "serve",
+    "users",
+    "suggest",
+]
 
 app = typer.Typer(
     name="castle",

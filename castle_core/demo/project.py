@@ -14,13 +14,13 @@ import numpy as np
 from castle_core.demo.body import KEYPOINTS, SKELETON, shapes
 from castle_core.demo.drawing import COATS, ROI_HEAD, Painted, Scene
 from castle_core.demo.encoder import write_tiny_encoder
-from castle_core.demo.masks import MaskListWriter
 from castle_core.demo.models import MadeUpModel
 from castle_core.demo.motion import Pose, animal_scale, poses
 from castle_core.demo.tables import PredictionTable, TemporalNormTable
 from castle_core.demo.zip_of_frames import write_zip_of_frames
 from castle_core.errors import ConfigError, ProjectError
 from castle_core.files import atomic_write_json, current_umask, make_folder, write_error
+from castle_core.mask_writer import MaskListWriter
 from castle_core.progress import QUIET, Task
 
 GOOD_MODEL = "2026-01-12/09-30-00"
