@@ -12,7 +12,7 @@ from castle_core.hardness import Hardness, Thresholds, measure
 from castle_core.pose_clusters import cluster, diverse_order, pose_vectors
 from castle_core.predictions import Predictions
 from castle_core.progress import QUIET, Task
-from castle_core.ranges import BEGINNING, END, Bound, usable_mask
+from castle_core.ranges import BEGINNING, END, Bound, parse_bound, parse_interval, usable_mask
 from castle_core.score_frames import Knowledge, score_frames
 from castle_core.scores import Score, ScoreName, spread_of
 from castle_core.spacing import Spacing, automatic_gap
@@ -81,6 +81,10 @@ class Source:
         Frames that are labelled or selected: never suggested.
     video : Video or None
         Open video, from which frames fill up when too few are hard.
+    start, stop, exclude
+        As in `SuggestConfig`, for this video only; None means what holds for all.
+    notes : tuple of str
+        What was odd about it so far, for the warnings.
     """
 
     name: str
@@ -90,6 +94,19 @@ class Source:
     fps: float = math.nan
     covered: tuple[int, ...] = ()
     video: "Video | None" = None
+    start: Bound | str | float | None = None
+    stop: Bound | str | float | None = None
+    exclude: tuple[Any, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def part(self, config: SuggestConfig) -> tuple[Bound, Bound, tuple[tuple[Bound, Bound], ...]]:
+        """Return start, stop and excluded intervals of this video."""
+        exclude = config.exclude if self.exclude is None else self.exclude
+        return (
+            parse_bound(config.start if self.start is None else self.start),
+            parse_bound(config.stop if self.stop is None else self.stop),
+            tuple(parse_interval(pair) for pair in exclude),
+        )
 
 
 @dataclass(frozen=True)
@@ -272,7 +289,7 @@ def _measure(sources: Sequence[Source], config: SuggestConfig, task: Task) -> li
         hardness = measure(scores, spreads, source.predictions.xy, thresholds=config.thresholds, fps=fps)
         usable = _usable(source, config)
         frames = np.flatnonzero(usable)
-        warnings = [*source.predictions.warnings, *notes]
+        warnings = [*source.notes, *source.predictions.warnings, *notes]
         states.append(_State(source, scores, hardness, usable, warnings, frames, Spacing(frames, 1)))
     task.progress(len(sources), len(sources), "picking")
     return states
@@ -280,30 +297,17 @@ def _measure(sources: Sequence[Source], config: SuggestConfig, task: Task) -> li
 
 def _usable(source: Source, config: SuggestConfig) -> np.ndarray:
     rows = source.predictions.n_frames
+    start, stop, exclude = source.part(config)
     times_s = source.times_s
     if times_s is None:
         times_s = np.arange(rows) / _UNKNOWN_FPS
-        bounds = [config.start, config.stop, *(bound for pair in config.exclude for bound in _bounds(pair))]
-        if any(_is_time(bound) for bound in bounds):
+        if any(bound.kind == "time" for bound in (start, stop, *(bound for pair in exclude for bound in pair))):
             raise ConfigError("A range in seconds needs the video. Give it, or write frames (1200f) or fractions.")
-    mask: np.ndarray = usable_mask(times_s, config.start, config.stop, config.exclude)
+    mask = usable_mask(times_s, start, stop, exclude)
     usable = np.zeros(rows, bool)
     usable[: mask.size] = mask[:rows]
-    covered = np.asarray([i for i in source.covered if 0 <= i < rows], np.int64)
-    usable[covered] = False
+    usable[[i for i in source.covered if 0 <= i < rows]] = False
     return usable
-
-
-def _bounds(pair: Any) -> tuple[Any, ...]:
-    from castle_core.ranges import parse_interval
-
-    return parse_interval(pair)
-
-
-def _is_time(bound: Any) -> bool:
-    from castle_core.ranges import parse_bound
-
-    return parse_bound(bound).kind == "time"
 
 
 def _pick(states: list[_State], config: SuggestConfig, minimum: int, most: int) -> None:
@@ -432,14 +436,8 @@ def _fill_from_video(state: _State, n: int, config: SuggestConfig) -> int:
     if video is None:
         return 0
     taken = [*state.spacing.taken, *(i for i in state.source.covered if 0 <= i < video.n_frames)]
-    wish = SelectionConfig(
-        n=n,
-        start=config.start,
-        stop=config.stop,
-        exclude=config.exclude,
-        min_gap=config.min_gap,
-        seed=config.seed,
-    )
+    start, stop, exclude = state.source.part(config)
+    wish = SelectionConfig(n=n, start=start, stop=stop, exclude=exclude, min_gap=config.min_gap, seed=config.seed)
     try:
         selection = select_frames(video, wish, covered=sorted(set(taken)))
     except SelectionError:  # too few frames are left beside those taken: the poses tell more exactly

@@ -111,7 +111,8 @@ def _covariance(rows: np.ndarray) -> np.ndarray:
 
 
 def _vectors(xy: np.ndarray, group: tuple[int, ...]) -> np.ndarray:
-    return np.ascontiguousarray(xy[:, group]).reshape(xy.shape[0], -1)
+    vectors: np.ndarray = np.ascontiguousarray(xy[:, group]).reshape(xy.shape[0], 2 * len(group))
+    return vectors
 
 
 def _view_vectors(xy: np.ndarray, mirrored: tuple[tuple[int, ...], ...]) -> np.ndarray:
@@ -120,16 +121,50 @@ def _view_vectors(xy: np.ndarray, mirrored: tuple[tuple[int, ...], ...]) -> np.n
     return views.reshape(-1, 2 * len(mirrored))
 
 
-def confident_rows(xy: np.ndarray, likelihood: np.ndarray, columns: tuple[int, ...]) -> np.ndarray:
-    """Return the frames in which all of `columns` are there and, where it is known, confident, as (m,) indices."""
-    good = np.ones(xy.shape[0], bool)
+def confident_poses(xy: np.ndarray, likelihood: np.ndarray, columns: tuple[int, ...]) -> np.ndarray:
+    """Return poses to trust where there are no labels.
+
+    A point counts if its likelihood is above `CONFIDENT`, or, for a keypoint of which the model is never that sure,
+    above its median. Frames without a gap are taken if there are plenty of them, else those with at most half of the
+    points missing.
+
+    Parameters
+    ----------
+    xy : numpy.ndarray
+        (n, K, 2) positions.
+    likelihood : numpy.ndarray
+        (n, K); a keypoint without any counts wherever it is.
+    columns : tuple of int
+        The keypoints that matter.
+
+    Returns
+    -------
+    numpy.ndarray
+        (m, K, 2) float64, a copy, NaN where a point does not count; evenly thinned out to 100,000 frames.
+    """
+    count = np.zeros(xy.shape[0], np.int32)
+    limits = {}
     for column in columns:
-        good &= np.isfinite(xy[:, column, 0])
         scores = likelihood[:, column]
-        if np.isfinite(scores).any():
-            good &= scores > CONFIDENT
-    found = np.flatnonzero(good)
-    return found[:: max(1, -(-found.size // _FIT_ROWS))]
+        known = scores[np.isfinite(scores)]
+        limits[column] = min(CONFIDENT, float(np.median(known))) if known.size else -np.inf
+        count += _trusted(xy, likelihood, column, limits[column])
+    whole = np.flatnonzero(count == len(columns))
+    rows = whole if whole.size >= 10 * len(columns) else np.flatnonzero(2 * count >= max(1, len(columns)))
+    rows = rows[:: max(1, -(-rows.size // _FIT_ROWS))]
+    poses = xy[rows]
+    for column, limit in limits.items():
+        poses[~_trusted(poses, likelihood[rows], column, limit), column] = np.nan
+    return poses
+
+
+def _trusted(xy: np.ndarray, likelihood: np.ndarray, column: int, limit: float) -> np.ndarray:
+    there = np.isfinite(xy[:, column, 0])
+    if np.isneginf(limit):
+        return there
+    with np.errstate(invalid="ignore"):
+        sure: np.ndarray = there & (likelihood[:, column] >= limit)
+    return sure
 
 
 def singleview_error(

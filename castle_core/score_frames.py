@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from castle_core.errors import PredictionError
-from castle_core.pose_pca import confident_rows, multiview_error, singleview_error
+from castle_core.pose_pca import confident_poses, multiview_error, singleview_error
 from castle_core.predictions import Predictions, read_label_csv, read_metric_csv
 from castle_core.scores import (
     PcaColumns,
@@ -101,13 +101,12 @@ def _pca(predictions: Predictions, knowledge: Knowledge, notes: list[str]) -> di
         wanted = columns.mirrored if name == "pca_multiview" else columns.singleview
         group = tuple(sorted({column for part in wanted for column in part}))
         attempts: list[tuple[np.ndarray | None, str]] = [*fits, (None, "")]
-        for xy, source in attempts:
-            if xy is None:  # no labels, or too few of them
-                rows = confident_rows(predictions.xy, predictions.likelihood, group)
-                xy = predictions.xy[rows]
-                source = f"computed, usual poses from {rows.size} confidently predicted frames"
+        for poses, source in attempts:
+            if poses is None:  # no labels, or too few of them
+                poses = confident_poses(predictions.xy, predictions.likelihood, group)
+                source = f"computed, usual poses from {poses.shape[0]} confidently predicted frames"
             error = multiview_error if name == "pca_multiview" else singleview_error
-            result = error(predictions.xy, xy, columns)
+            result = error(predictions.xy, poses, columns)
             if result is not None:
                 scores[name] = Score(name, result[0], source)
                 break

@@ -4,12 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from castle_core.errors import PredictionError
+
 METRICS = {
     "temporal_norm": "_temporal_norm.csv",
     "pca_singleview": "_pca_singleview_error.csv",
     "pca_multiview": "_pca_multiview_error.csv",
 }
 """Metric of Lightning Pose to the end of its file name."""
+
+METRIC_NAMES = ", ".join(f"*{ending}" for ending in METRICS.values())
 
 _NOT_PREDICTIONS = ("_temporal_norm.csv", "_error.csv", "_short.csv", "_metrics.csv")
 _INFERENCE_FOLDERS = ("video_preds", "videos_infer")
@@ -175,4 +179,25 @@ def _metrics_of(path: Path, stem: str) -> dict[str, Path]:
             if candidate.is_file():
                 found[metric] = candidate
                 break
+    return found
+
+
+def metrics_by_name(paths: Sequence[Path]) -> dict[str, Path]:
+    """Tell metric files apart by the end of their names.
+
+    Raises
+    ------
+    PredictionError
+        If a name ends like no metric, or two files hold the same one.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        metric = next((metric for metric, ending in METRICS.items() if path.name.endswith(ending)), None)
+        if metric is None:
+            raise PredictionError(f"{path.name} is no metric file: its name must end like one of {METRIC_NAMES}.")
+        if metric in found:
+            raise PredictionError(f"{found[metric].name} and {path.name} hold the same metric. Give one of them.")
+        if not path.is_file():
+            raise PredictionError(f"There is no metric file {path}. Check the path.")
+        found[metric] = path
     return found
