@@ -84,6 +84,8 @@ class Database:
                         if statement.strip():
                             connection.execute(statement)
                     connection.execute(f"PRAGMA user_version={_VERSION}")
+                if version <= _VERSION:
+                    connection.execute("CREATE INDEX IF NOT EXISTS jobs_by_project ON jobs (project, id)")
             self.path.chmod(0o600)
         except sqlite3.Error as error:
             raise JobError(

@@ -37,14 +37,18 @@ def choose_next(waiting: Iterable[Waiting], running: Mapping[str, int], turns: M
 
 def queue_order(waiting: Iterable[Waiting], running: Mapping[str, int], turns: Mapping[str, int]) -> list[int]:
     """Return the ids of the waiting jobs in the order in which they would start if none of them ended."""
-    left = list(waiting)
+    queues: dict[str, list[Waiting]] = {}
+    for item in sorted(waiting, key=lambda item: (item.order, item.job), reverse=True):
+        queues.setdefault(item.owner, []).append(item)
     counts, last = dict(running), dict(turns)
     turn = max(last.values(), default=0)
     result: list[int] = []
-    while (chosen := choose_next(left, counts, last)) is not None:
+    while (chosen := choose_next((queue[-1] for queue in queues.values()), counts, last)) is not None:
         turn += 1
         counts[chosen.owner] = counts.get(chosen.owner, 0) + 1
         last[chosen.owner] = turn
         result.append(chosen.job)
-        left.remove(chosen)
+        queues[chosen.owner].pop()
+        if not queues[chosen.owner]:
+            del queues[chosen.owner]
     return result

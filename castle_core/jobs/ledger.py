@@ -15,6 +15,7 @@ from castle_core.jobs.table import JobTable, add_log_line, queue_state
 
 MAX_LOG_LINES = 20_000
 MAX_LINE_LENGTH = 2_000
+KEPT_JOBS = 5_000
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,19 @@ class Ledger:
                 answer = str(error)
             with self._database.transaction() as connection:
                 connection.execute("UPDATE requests SET answer = ? WHERE id = ?", (answer, row["id"]))
+
+    def forget_old_jobs(self) -> None:
+        """Keep the newest jobs (by number, not by clock) and those that still wait or run; forget all before."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND id <= (SELECT max(id) FROM jobs) - ?",
+                (KEPT_JOBS,),
+            )
+            connection.execute("DELETE FROM log_lines WHERE job NOT IN (SELECT id FROM jobs)")
+            connection.execute(
+                "DELETE FROM requests WHERE answer IS NOT NULL AND id <= (SELECT max(id) FROM requests) - ?",
+                (KEPT_JOBS,),
+            )
 
     # -- processes
 

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -216,13 +217,18 @@ class Runner:
         self._ready.set()
 
     def _clear_away(self) -> LeaseBook:
-        """End what a former app or cluster has left, and put its running jobs back into the queue."""
+        """End what a former app or cluster has left, and put its running jobs back into the queue.
+
+        The order matters: first the processes end, then their leases, then their jobs may be given to others.
+        """
         recorded = self._ledger.recorded_processes()
         ended = end_leftovers([(item.pid, item.birth) for item in recorded], run_mark=self._settings.run_mark)
         if ended:
             _LOG.warning("ended %d processes of a former run", len(ended))
         for item in recorded:
             self._ledger.forget_process(item.pid)
+        shutil.rmtree(self._table.folder / "scratch", ignore_errors=True)
+        self._ledger.forget_old_jobs()
         leases = LeaseBook(self._table.folder / "leases")
         leases.take_back_all()
         for job in self._ledger.running():

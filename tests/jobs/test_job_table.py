@@ -7,6 +7,7 @@ from castle_test_kinds import KINDS
 
 from castle_core.errors import JobError
 from castle_core.jobs import JobTable
+from castle_core.jobs import ledger as ledger_module
 from castle_core.jobs import table as table_module
 from castle_core.jobs.ledger import MAX_LINE_LENGTH, MAX_LOG_LINES, Ledger, RecordedProcess, Report
 
@@ -329,3 +330,21 @@ def test_the_table_is_private_and_quick_with_many_jobs(table):
         table.list(limit=50)
         Ledger(table).begin_next("cpu", "cpu-0")
     assert (time.process_time() - began) / 20 < 0.02
+
+
+def test_old_jobs_are_forgotten_but_never_those_that_wait(table, ledger, monkeypatch):
+    monkeypatch.setattr(ledger_module, "KEPT_JOBS", 3)
+    waiting = submit(table)
+    ended = [submit(table, "bob") for _ in range(6)]
+    for _ in ended:
+        job = ledger.begin_next("cpu", "cpu-0")
+        if job.id == waiting:
+            ledger.lose(waiting, job.attempt, "x", max_attempts=9)
+            job = ledger.begin_next("cpu", "cpu-0")
+        ledger.report(report(job.id, job.attempt, lines=["hello"]))
+        ledger.end(job.id, job.attempt, "finished", result={})
+    ledger.forget_old_jobs()
+    assert [job.id for job in table.list()] == [*ended[:-4:-1], waiting]
+    assert table.log(ended[0]) == []
+    assert table.log(ended[-1]) == ["hello"]
+    assert submit(table) == ended[-1] + 1
