@@ -5,11 +5,8 @@ session. The user's name then travels in ``X-Castle-User`` (whatever a client pu
 Streamlit shows as ``st.user.email``.
 """
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 from urllib.parse import quote, urlsplit
 
 import streamlit as st
@@ -37,13 +34,6 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _RECHECK_S = 1.0
-_REQUESTS: set["asyncio.Task[Any]"] = set()
-
-
-def end_requests() -> None:
-    """End the requests that are still being answered (the app is shutting down)."""
-    for task in list(_REQUESTS):
-        task.cancel()
 
 
 def current_user() -> str:
@@ -91,8 +81,7 @@ class Gate:
         elif session is None and _inner_path(scope) not in OPEN_PATHS:
             await _refuse(_ask_to_log_in(scope), scope, receive, send)
         else:
-            with _counted():
-                await self._app(scope, receive, _with_headers(send))
+            await self._app(scope, receive, _with_headers(send))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send, session: Session | None) -> None:
         if session is None:
@@ -100,20 +89,6 @@ class Gate:
             return
         watch = _Watch(scope, send)
         await self._app(scope, lambda: watch.receive(receive), watch.send)
-
-
-@contextlib.contextmanager
-def _counted() -> Iterator[None]:
-    """Let `end_requests` find the request that runs in the block."""
-    task = asyncio.current_task()
-    if task is None:
-        yield
-        return
-    _REQUESTS.add(task)
-    try:
-        yield
-    finally:
-        _REQUESTS.discard(task)
 
 
 class _Watch:

@@ -1,13 +1,11 @@
 """What the app adds to Streamlit: the gate, login, uploads and media routes, and the jobs' workers."""
 
 import asyncio
-import contextlib
 import functools
 import logging
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ from castle_core.server_folders import ServerFolders
 from castle_core.state import castle_state
 from ui.announce import print_link
 from ui.downloads import download_routes
-from ui.gate import Gate, end_requests
+from ui.gate import Gate
 from ui.login import login_routes
 from ui.media import READER, media_routes
 from ui.settings import settings
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 ROUTES: list[BaseRoute] = [*login_routes(), *upload_routes(), *media_routes(), *download_routes()]
 MIDDLEWARE = [Middleware(Gate)]
 _SWEEP_S = 3600.0
-_GRACE_S = 2.0
+_GRACE_S = 3
 _LOGGER = logging.getLogger("castle.server")
 
 
@@ -60,10 +58,10 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     del app
     runner = _start_runner() if settings().runner else None
     house_keeping = asyncio.create_task(_keep_house(), name="castle house-keeping")
+    _limit_shutdown()
     try:
-        with _ending_requests_at_shutdown():
-            print_link()
-            yield {}
+        print_link()
+        yield {}
     finally:
         house_keeping.cancel()
         READER.close()
@@ -101,28 +99,12 @@ async def _keep_house() -> None:
         await asyncio.sleep(_SWEEP_S)
 
 
-@contextlib.contextmanager
-def _ending_requests_at_shutdown() -> Iterator[None]:
-    """End long requests soon after Ctrl-C or SIGTERM: the server would wait for a paused video for ever."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before: dict[signal.Signals, Any] = {}
+def _limit_shutdown() -> None:
+    """Let the server end within seconds: by default it waits until a browser has fetched all of a paused video.
 
-    def stop(number: int, frame: Any) -> None:
-        loop.call_soon_threadsafe(loop.call_later, _GRACE_S, end_requests)
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        current = signal.getsignal(number)
-        if callable(current):  # without a handler the process ends anyway
-            before[number] = current
-            signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    Streamlit does not hand this option of uvicorn on; the handler of SIGTERM is a method of the uvicorn server.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    config = getattr(server, "config", None)
+    if config is not None and getattr(config, "timeout_graceful_shutdown", 0) is None:
+        config.timeout_graceful_shutdown = _GRACE_S

@@ -1,0 +1,316 @@
+"""The whole app in a process of its own: every route and the websocket, shutdown, kill and restart."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import websockets
+from serving import ROOT, running_server, wait_for_url
+
+from castle_core.users import UserTable
+
+PAGES = ["/", "/extract_frames", "/_stcore/host-config", "/favicon.png", "/index.html", "/static/js/none.js"]
+
+
+@contextlib.contextmanager
+def log_in(server, user="ann"):
+    with httpx.Client(base_url=server.url, follow_redirects=False, timeout=20) as client:
+        answer = client.post("/login", data={"user": user, "password": f"{user}'s password"})
+        assert answer.status_code == 303, answer.text
+        yield client
+
+
+@pytest.fixture(scope="module")
+def ann(server):
+    with log_in(server) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def bob(server):
+    with log_in(server, "bob") as client:
+        yield client
+
+
+def token(client):
+    return client.get("/api/uploads/token", params={"project": "mice"}).json()["token"]
+
+
+def tus(client, **more):
+    return {"Tus-Resumable": "1.0.0", "X-Upload-Token": token(client), **more}
+
+
+def begin(client, name, size):
+    encoded = base64.b64encode(name.encode()).decode()
+    given = tus(client, **{"Upload-Length": str(size), "Upload-Metadata": f"filename {encoded}"})
+    return client.post("/api/uploads", headers=given).headers["location"]
+
+
+def append(client, url, data, offset):
+    given = tus(client, **{"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"})
+    return client.patch(url, content=data, headers=given)
+
+
+async def open_websocket(server, **headers):
+    address = server.url.replace("http://", "ws://") + "/_stcore/stream"
+    try:
+        async with websockets.connect(address, additional_headers=headers, open_timeout=10):
+            return 101
+    except websockets.exceptions.InvalidStatus as refused:
+        return refused.response.status_code
+
+
+def cookie_of(client):
+    return "; ".join(f"{key}={value}" for key, value in client.cookies.items())
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_need_a_login(server, ann, path):
+    stranger = httpx.get(server.url + path)
+    assert stranger.status_code == 303
+    assert stranger.headers["location"].startswith("/login")
+    assert ann.get(path).status_code == 200
+
+
+def test_the_open_paths(server):
+    assert httpx.get(server.url + "/_stcore/health").text == "ok"
+    assert "<h1>Log in</h1>" in httpx.get(server.url + "/login").text
+
+
+def test_every_other_streamlit_route_needs_a_login(server, ann):
+    from streamlit.web.server.starlette import starlette_app
+
+    source = Path(starlette_app.__file__).read_text(encoding="utf-8")
+    assert "create_upload_routes" in source  # the list below follows this version of Streamlit
+    for method, path in [
+        ("GET", "/_stcore/metrics"),
+        ("GET", "/_stcore/host-config"),
+        ("PUT", "/_stcore/upload_file/a/b"),
+        ("DELETE", "/_stcore/upload_file/a/b"),
+        ("GET", "/media/x"),
+        ("GET", "/component/x"),
+        ("GET", "/_stcore/bidi-components/x"),
+        ("GET", "/auth/login"),
+        ("GET", "/oauth2callback"),
+        ("GET", "/_stcore/agent"),
+        ("POST", "/_stcore/agent"),
+        ("GET", "/_stcore/script-health-check"),
+        ("GET", "/no/such/page"),
+    ]:
+        assert httpx.request(method, server.url + path).status_code in (303, 401), path
+        assert ann.request(method, path).status_code not in (303, 401), path
+
+
+def test_every_own_route(server, ann, bob):
+    url = begin(ann, "table.zip", 5)
+    key = "x"
+    table = [
+        ("GET", "/logout", 303, 200, 200),
+        ("OPTIONS", "/api/uploads", 401, 204, 204),
+        ("GET", "/api/uploads/token?project=mice", 401, 200, 200),
+        ("HEAD", url, 401, 200, 404),
+        ("PATCH", url, 401, 204, 404),
+        ("DELETE", url, 401, 204, 404),
+        ("GET", f"/api/media/{key}/video", 401, 404, 404),
+        ("GET", f"/api/media/{key}/frame/0.jpg", 401, 404, 404),
+        ("GET", f"/api/media/{key}/written/img00000001.png", 401, 404, 404),
+    ]
+    given = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    for method, path, without, other, _ in table:
+        assert httpx.request(method, server.url + path, headers=given).status_code == without, path
+        del other
+    for method, path, _, _, foreign in table:
+        body = b"1" if method == "PATCH" else None
+        assert bob.request(method, path, headers=tus(bob, **given), content=body).status_code == foreign, (method, path)
+    for method, path, _, own, _ in table:
+        body = b"1" if method == "PATCH" else None
+        assert ann.request(method, path, headers=tus(ann, **given), content=body).status_code == own, (method, path)
+
+
+def test_the_websocket(server, ann):
+    good = cookie_of(ann)
+    host = server.url.split("/")[2]
+    assert asyncio.run(open_websocket(server)) == 403
+    assert asyncio.run(open_websocket(server, Cookie=good)) == 101
+    assert asyncio.run(open_websocket(server, Cookie=good, Origin=f"http://{host}")) == 101
+    assert asyncio.run(open_websocket(server, Cookie=good, Origin="http://evil.example")) == 403
+    assert asyncio.run(open_websocket(server, Cookie=good[:-4] + "AAAA")) == 403
+    assert asyncio.run(open_websocket(server, **{"X-Castle-User": "ann"})) == 403
+
+
+def test_a_name_that_points_here_gets_no_answer(server, ann):
+    assert ann.get("/", headers={"Host": "evil.example"}).status_code == 403
+    assert httpx.get(server.url + "/login", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_logout_ends_the_session(server):
+    with log_in(server) as client:
+        assert client.get("/").status_code == 200
+        cookies = dict(client.cookies)
+        assert client.post("/logout").status_code == 303
+        assert httpx.get(server.url, cookies=cookies).status_code == 303
+
+
+def test_curl_can_upload(server, tmp_path):
+    """The commands of the documentation, as they stand there."""
+    data = bytes(range(256)) * 5000
+    (tmp_path / "frames.zip").write_bytes(data)
+    script = f"""
+    set -e
+    CASTLE={server.url}
+    curl -sf -c jar -o page -d user=ann --data-urlencode "password=ann's password" $CASTLE/login
+    curl -sf -b jar -o token "$CASTLE/api/uploads/token?project=mice"
+    TOKEN=$(sed 's/.*"token":"\\([^"]*\\)".*/\\1/' token)
+    AUTH="-b jar -H Tus-Resumable:1.0.0 -H X-Upload-Token:$TOKEN"
+    NAME=$(printf frames.zip | base64)
+    curl -sf $AUTH -X POST -H "Upload-Length: {len(data)}" -H "Upload-Metadata: filename $NAME" \\
+         -D made $CASTLE/api/uploads
+    URL=$(tr -d '\\r' < made | sed -n 's/^location: //Ip')
+    curl -sf $AUTH -X PATCH -H "Upload-Offset: 0" -H "Content-Type: application/offset+octet-stream" \\
+         --data-binary @frames.zip $CASTLE$URL
+    curl -sf $AUTH -I $CASTLE$URL
+    """
+    run = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert f"upload-offset: {len(data)}" in run.stdout.lower()
+
+
+def test_memory_stays_bounded_while_a_large_file_comes(server, ann):
+    import psutil
+
+    process = psutil.Process(server.process.pid)
+    size, block = 160 << 20, bytes(1 << 20)
+    url = begin(ann, "large.zip", size)
+    peak = start = process.memory_info().rss
+
+    def body():
+        nonlocal peak
+        for _ in range(size >> 20):
+            yield block
+            peak = max(peak, process.memory_info().rss)
+
+    assert append(ann, url, body(), 0).status_code == 204
+    assert peak - start < 60 << 20
+    assert ann.delete(url, headers=tus(ann)).status_code == 204
+
+
+def test_a_killed_app_goes_on_where_it_stopped(tmp_path, castle_folders, monkeypatch):
+    from castle_core.projects import Project
+    from castle_core.uploads import UploadStore
+
+    monkeypatch.setenv("CASTLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CASTLE_STATE", str(tmp_path / "state"))
+    project = Project.create(tmp_path / "home" / "mice")
+    UserTable().add("ann", "ann's password")
+    data = hashlib.sha256(b"x").digest() * 200_000
+    with running_server(tmp_path, name="first") as first, log_in(first) as client:
+        url = begin(client, "long.zip", len(data))
+        assert append(client, url, data[:2_000_000], 0).status_code == 204
+
+        def never_ends():
+            yield data[2_000_000:5_000_000]
+            first.process.send_signal(signal.SIGKILL)
+            first.process.wait(10)
+            yield b"x"
+
+        with pytest.raises(httpx.HTTPError):
+            append(client, url, never_ends(), 2_000_000)
+        cookies = dict(client.cookies)
+    with running_server(tmp_path, name="second") as second:
+        with httpx.Client(base_url=second.url, cookies=cookies, timeout=20) as client:  # still logged in
+            offset = int(client.head(url, headers=tus(client)).headers["upload-offset"])
+            assert offset >= 2_000_000
+            assert append(client, url, data[offset:], offset).status_code == 204
+        (upload,) = UploadStore(project).all("ann")
+        assert upload.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_waiting_download_does_not_hold_up_the_end(tmp_path, castle_folders, monkeypatch):
+    """A browser that paused a video, and an upload that stands still: the server ends within seconds."""
+    from castle_core.projects import Project
+    from ui.media import video_url
+
+    monkeypatch.setenv("CASTLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CASTLE_STATE", str(tmp_path / "state"))
+    project = Project.create(tmp_path / "home" / "mice")
+    with open(project.path / "videos" / "long.mp4", "wb") as file:
+        file.truncate(200 << 20)
+    UserTable().add("ann", "ann's password")
+    with running_server(tmp_path) as server, log_in(server) as client:
+        path, cookie = video_url(project, "long", user="ann"), cookie_of(client)
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port)) as paused:
+            paused.sendall(request.encode())
+            assert b"200 OK" in paused.recv(1000)
+            server.process.send_signal(signal.SIGTERM)
+            begin_waiting = time.monotonic()
+            server.process.wait(20)
+            assert time.monotonic() - begin_waiting < 10
+
+
+def test_serve_prints_a_link_that_works_once(tmp_path):
+    environment = {"CASTLE_HOME": str(tmp_path / "home"), "CASTLE_STATE": str(tmp_path / "state")}
+    import os
+
+    output = tmp_path / "log"
+    command = [sys.executable, "-c", "from castle_core.cli import main; main()", "serve", "--port", "0"]
+    with open(output, "wb") as log:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        wait_for_url(process, output, 60)
+        link = next(word for word in output.read_text().split() if "token=" in word)
+        with httpx.Client(follow_redirects=True) as client:
+            assert client.get(link).url.path == "/"
+        assert httpx.get(link).status_code == 403
+        second = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert second.returncode == 1
+        assert second.stderr.startswith("castle: castle runs already")
+        assert second.stderr.count("\n") == 1
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+
+
+def test_below_a_path_everything_is_below_it(tmp_path, castle_folders, monkeypatch):
+    monkeypatch.setenv("CASTLE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CASTLE_STATE", str(tmp_path / "state"))
+    from castle_core.projects import Project
+
+    Project.create(tmp_path / "home" / "mice")
+    UserTable().add("ann", "ann's password")
+    with running_server(tmp_path, base="lab/castle") as server:
+        assert server.url.endswith("/lab/castle")
+        answer = httpx.get(server.url + "/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/lab/castle/login")
+        assert httpx.get(server.url + "/_stcore/health").status_code == 200
+        with httpx.Client(base_url=server.url, timeout=20) as client:
+            form = {"user": "ann", "password": "ann's password", "next": "/extract_frames"}
+            answer = client.post("/login", data=form)
+            assert answer.headers["location"] == "/lab/castle/extract_frames"
+            assert "Path=/lab/castle" in answer.headers["set-cookie"]
+            assert client.get("/").status_code == 200
+            given = client.get("/api/uploads/token?project=mice").json()
+            assert given["endpoint"] == "/lab/castle/api/uploads"
+            assert json.loads(client.get("/_stcore/host-config").text)
+        assert httpx.get(server.url.removesuffix("/lab/castle") + "/api/uploads/token").status_code in (401, 303)
+
+
+def test_the_app_is_found_beside_the_library():
+    from castle_core.cli.serve import find_app
+
+    assert find_app() == ROOT / "app.py"
