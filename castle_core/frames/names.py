@@ -1,7 +1,7 @@
 """File names of frames, and the list of the selected ones."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from castle_core.errors import ProjectError
@@ -44,27 +44,38 @@ def read_selected(folder: Path) -> dict[int, str]:
     ProjectError
         If the file cannot be read or is not UTF-8.
     """
+    return read_list(folder)[0]
+
+
+def read_list(folder: Path) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Read selected_frames.csv as `read_selected`, and give its other lines: a list that we rewrite keeps them.
+
+    Those are names without a number, and second names of one frame.
+    """
     path = folder / SELECTED
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return {}, ()
     except OSError as error:
         raise ProjectError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ProjectError(f"{path} is not a text file in UTF-8. Restore it, or remove it.") from error
     selected: dict[int, str] = {}
+    others: list[str] = []
     for line in text.splitlines():
         name = line.strip().strip('"').replace("\\", "/").rsplit("/", 1)[-1].strip()
         index = frame_index_of(name) if _IMAGE.search(name) else None
-        if index is not None:
-            selected.setdefault(index, name)
-    return dict(sorted(selected.items()))
+        if index is None:
+            others += [line.strip()] if line.strip() else []
+        elif selected.setdefault(index, name) != name:
+            others.append(name)
+    return dict(sorted(selected.items())), tuple(others)
 
 
-def selected_text(selected: Mapping[int, str]) -> str:
-    """Return the content of selected_frames.csv: one name a line, sorted by frame, no header."""
-    return "".join(f"{name}\n" for _, name in sorted(selected.items()))
+def selected_text(selected: Mapping[int, str], others: Sequence[str] = ()) -> str:
+    """Return the content of selected_frames.csv: one name a line, sorted by frame, no header; then `others`."""
+    return "".join(f"{name}\n" for name in (*(name for _, name in sorted(selected.items())), *others))
 
 
 def with_context(frame_index: int, context: int, n_frames: int | None = None) -> range:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from castle_core.errors import ProjectError
-from castle_core.frames.names import SELECTED, frame_name, images_by_index, read_selected
+from castle_core.frames.names import SELECTED, frame_name, images_by_index, read_list, read_selected
 from castle_core.frames.record import Round, RoundFrame, RoundInfo, read_record
 from castle_core.frames.writes import Change, frames_lock, staging
 from castle_core.progress import QUIET, Task
@@ -138,7 +138,7 @@ def _merged(
 ) -> tuple[Change | None, Exported]:
     """Work out, under the lock, what the folder becomes; None if it stays as it is."""
     folder = project.frames_folder(stem)
-    selected, record = read_selected(folder), read_record(folder)
+    (selected, others), record = read_list(folder), read_record(folder)
     new = {index: name for index, name in staged_names.items() if index not in on_disk}
     names = {**on_disk, **new}
     if not (folder / SELECTED).exists() and not record.rounds:
@@ -160,7 +160,8 @@ def _merged(
         record = record.with_round(Round(round_info, tuple(picked), context))
     record = replace(record, video=record.video or video_name, written=record.written | frozenset(new.values()))
     listed = selected | {frame.frame_index: frame.name for frame in picked}
-    return Change(tuple(new.values()), (), dict(sorted(listed.items())), record, round_info.id), result
+    change = Change(tuple(new.values()), (), dict(sorted(listed.items())), record, round_info.id, others)
+    return change, result
 
 
 def wanted_name(frame: RoundFrame | None, frame_index: int) -> str:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from castle_core.errors import ProjectError
-from castle_core.frames.names import images_by_index, read_selected, with_context
+from castle_core.frames.names import images_by_index, read_list, read_selected, with_context
 from castle_core.frames.record import RoundInfo, SelectionRecord, read_record
 from castle_core.frames.writes import Change, Staging, frames_lock, pending, staging
+from castle_core.labelled import frame_index_of
 from castle_core.progress import QUIET, Task
 
 if TYPE_CHECKING:
@@ -130,14 +131,16 @@ def _take_back(
 ) -> None:
     folder = project.frames_folder(stem)
     record, images = read_record(folder), images_by_index(folder)
-    selected = {index: name for index, name in read_selected(folder).items() if index not in frame_indices}
+    listed, others = read_list(folder)
+    others = tuple(name for name in others if frame_index_of(name) not in frame_indices)
+    selected = {index: name for index, name in listed.items() if index not in frame_indices}
     needed = _needed(record, frozenset(selected), project.labelled(stem))
     near = {near for index in frame_indices for near in with_context(index, record.context_of(index))}
     delete = tuple(images[i] for i in sorted(near - needed) if i in images and images[i] in record.written)
     after = replace(record.without_frames(frame_indices), written=record.written - frozenset(delete))
     if not after.rounds and not after.written:
         after = SelectionRecord(extra=record.extra)
-    staged.commit(Change((), delete, selected, after, round_id), task)
+    staged.commit(Change((), delete, selected, after, round_id, others), task)
 
 
 def _needed(record: SelectionRecord, selected: frozenset[int], labelled: frozenset[int]) -> set[int]:

@@ -64,6 +64,8 @@ class Change:
         selection.json afterwards; the file goes away when it tells nothing any more.
     round_id : str
         The round that this belongs to.
+    others : tuple of str
+        Lines of selected_frames.csv that are no frames of ours and stay.
     """
 
     new: tuple[str, ...]
@@ -71,6 +73,7 @@ class Change:
     selected: dict[int, str]
     record: SelectionRecord
     round_id: str = ""
+    others: tuple[str, ...] = ()
 
 
 class Staging:
@@ -109,14 +112,14 @@ class Staging:
         """
         folder = self._project.frames_folder(self._stem)
         try:
-            if change.selected:
-                _write_flushed(self._path / SELECTED, selected_text(change.selected).encode("utf-8"))
+            if listed := selected_text(change.selected, change.others):
+                _write_flushed(self._path / SELECTED, listed.encode("utf-8"))
             if change.record.rounds or change.record.written or change.record.extra:
                 atomic_write_json(self._path / RECORD, change.record.to_json())
             plan = {
                 "new": list(change.new),
                 "delete": list(change.delete),
-                "has_selected": bool(change.selected),
+                "has_selected": bool(listed),
                 "has_record": (self._path / RECORD).exists(),
                 "round": change.round_id,
             }

@@ -14,7 +14,16 @@ from castle_core.errors import (
     LockHeldError,
     ProjectError,
 )
-from castle_core.frames import export_frames, frames_lock, new_round, read_record, read_selected
+from castle_core.frames import (
+    export_frames,
+    frames_lock,
+    list_rounds,
+    new_round,
+    read_record,
+    read_selected,
+    remove_frame,
+    undo_round,
+)
 from castle_core.progress import Task
 
 
@@ -84,6 +93,18 @@ def test_existing_names_paddings_and_pixels_stay(project):
     assert not (folder / "img00000010.png").exists()
     assert not (folder / "img00000011.png").exists()
     assert (folder / "selected_frames.csv").read_text() == "img0010.png\nimg00000012.png\n"
+
+
+def test_lines_that_name_no_frame_stay_in_the_list(project):
+    folder = project.path / "labeled-data" / "mouse"
+    folder.mkdir(parents=True)
+    (folder / "selected_frames.csv").write_text("resting.png\nimg0050.png\nimg050.png\n")
+    export_frames(project, "mouse", [10])
+    text = "img00000010.png\nimg0050.png\nresting.png\nimg050.png\n"
+    assert (folder / "selected_frames.csv").read_text() == text
+    undo_round(project, list_rounds(project)[0].info.id)
+    remove_frame(project, "mouse", 50)
+    assert (folder / "selected_frames.csv").read_text() == "resting.png\n"
 
 
 def test_a_listed_image_that_was_lost_is_written_again_under_its_name(project):
