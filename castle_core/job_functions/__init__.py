@@ -41,6 +41,7 @@ JOB_KINDS: dict[str, JobKind] = {
     "demo": JobKind("Make the demo project", "castle_core.job_functions.demo:demo"),
     "measure_model": JobKind("Score a model", "castle_core.job_functions.measure_model:measure_model"),
     "prepare_video": JobKind("Read a video", "castle_core.job_functions.prepare_video:prepare_video"),
+    "latents": JobKind("Extract latents", "castle_core.job_functions.latents:latents"),
     "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
     "suggest": JobKind("Find hard frames", "castle_core.job_functions.suggest:suggest"),
 }
