@@ -118,7 +118,8 @@ def _vectors(xy: np.ndarray, group: tuple[int, ...]) -> np.ndarray:
 def _view_vectors(xy: np.ndarray, mirrored: tuple[tuple[int, ...], ...]) -> np.ndarray:
     """Return one vector for each frame and body part, with its position in every view: (n * parts, 2 * views)."""
     views = np.stack([xy[:, view] for view in mirrored], axis=2)
-    return views.reshape(-1, 2 * len(mirrored))
+    vectors: np.ndarray = views.reshape(-1, 2 * len(mirrored))
+    return vectors
 
 
 def confident_poses(xy: np.ndarray, likelihood: np.ndarray, columns: tuple[int, ...]) -> np.ndarray:
