@@ -210,6 +210,20 @@ def locked(path: Path, *, timeout_s: float = LOCK_SECONDS) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(path: Path) -> bool:
+    """Say whether somebody holds the lock of `path` (see `locked`) at this moment."""
+    lock_path = path.with_name(f".{_lock_name(path.name)}.lock")
+    if not lock_path.exists():
+        return False
+    lock = filelock.FileLock(lock_path, timeout=0)
+    try:
+        lock.acquire()
+    except (filelock.Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
 def _lock_name(name: str) -> str:
     """Shorten a long name, so that its lock's name still fits into the 255 bytes that file systems take."""
     data = os.fsencode(name)

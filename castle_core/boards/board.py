@@ -107,7 +107,7 @@ class Board:
     revision : int
         Counts the edits.
     writing_by : str
-        Who is writing it to disk at the moment; empty for nobody.
+        Who is writing it to disk at the moment; empty for nobody. Where the writer has died, `load_board` knows.
     """
 
     id: str

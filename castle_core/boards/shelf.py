@@ -1,5 +1,6 @@
 """The boards that wait in a project, as files; edits from two browser tabs are merged, one after the other."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -8,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from castle_core.boards.board import Board, Entry, State, board_from_json
-from castle_core.errors import FrameIndexError, ProjectError, SelectionError
-from castle_core.files import atomic_path, atomic_write_json, locked, make_folder
+from castle_core.errors import CastleError, FrameIndexError, ProjectError, SelectionError
+from castle_core.files import atomic_path, atomic_write_json, is_locked, locked, make_folder
 from castle_core.frames import export_frames, list_rounds, new_round
 from castle_core.progress import QUIET, Task, TaskPart
 from castle_core.projects.documents import read_document
@@ -80,10 +81,19 @@ def load_board(project: "Project", board_id: str) -> Board:
     ProjectError
         If it is not there any more, or damaged.
     """
-    document = read_document(_path(project, board_id))
+    path = _path(project, board_id)
+    document = read_document(path)
     if not document:
         raise _gone(board_id)
-    return board_from_json(document)
+    board = board_from_json(document)
+    if board.writing_by and not is_locked(_writing(path)):
+        return replace(board, writing_by="")
+    return board
+
+
+def _writing(path: Path) -> Path:
+    """Whose lock is held for as long as the board is being written, and no longer, whatever becomes of the writer."""
+    return path.with_suffix(".writing")
 
 
 def list_boards(project: "Project") -> tuple[Board, ...]:
@@ -164,7 +174,7 @@ def add_frame(project: "Project", board_id: str, video: str, frame_index: int) -
 def write_board(project: "Project", board_id: str, task: Task = QUIET, *, who: str = "") -> Written:
     """Write the kept and pinned frames of a board as a round, and take it off the shelf.
 
-    Running it again after a crash completes the same round.
+    Running it again after a crash completes the same round. While it is written the board cannot be edited.
 
     Parameters
     ----------
@@ -184,22 +194,23 @@ def write_board(project: "Project", board_id: str, task: Task = QUIET, *, who: s
     """
     project.require_writable()
     path = _path(project, board_id)
-    with locked(path):
-        board = load_board(project, board_id)
-        if not board.kept:
-            raise SelectionError(
-                "Every frame of this board is dropped, so there is nothing to write. Keep at least one."
-            )
-        board = replace(board, writing_by=who or board.owner or "somebody")
-        atomic_write_json(path, board.to_json())
-    try:
-        written = _export(project, board, task, who or board.owner)
-    except BaseException:
+    with locked(_writing(path)):
         with locked(path):
-            if path.exists():
-                atomic_write_json(path, replace(board, writing_by="").to_json())
-        raise
-    discard_board(project, board_id)
+            board = load_board(project, board_id)
+            if not board.kept:
+                raise SelectionError(
+                    "Every frame of this board is dropped: there is nothing to write. Keep one or more."
+                )
+            board = replace(board, writing_by=who or board.owner or "somebody")
+            atomic_write_json(path, board.to_json())
+        try:
+            written = _export(project, board, task, who or board.owner)
+        except BaseException:
+            with contextlib.suppress(CastleError), locked(path):
+                if path.exists():
+                    atomic_write_json(path, replace(board, writing_by="").to_json())
+            raise
+        discard_board(project, board_id)
     return written
 
 

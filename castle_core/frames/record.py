@@ -2,7 +2,7 @@
 
 import datetime
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class RoundFrame:
         Why it was picked.
     score : float or None
         What the method gave it.
+    context : int or None
+        Context frames on either side, where a later export asked for more than its round did.
     """
 
     frame_index: int
@@ -87,6 +89,7 @@ class RoundFrame:
     time_s: float | None = None
     reason: str = ""
     score: float | None = None
+    context: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,21 @@ class SelectionRecord:
     def context_of(self, frame_index: int, default: int = 2) -> int:
         """Return how many context frames on either side belong to a picked frame."""
         for each in self.rounds:
-            if any(frame.frame_index == frame_index for frame in each.frames):
-                return each.context
+            for frame in each.frames:
+                if frame.frame_index == frame_index:
+                    return each.context if frame.context is None else frame.context
         return default
+
+    def with_context_of(self, frame_indices: Collection[int], context: int) -> "SelectionRecord":
+        """Return the record in which these picks have at least so many context frames on either side."""
+
+        def widened(each: Round, frame: RoundFrame) -> RoundFrame:
+            has = each.context if frame.context is None else frame.context
+            wanted = frame.frame_index in frame_indices and has < context
+            return replace(frame, context=context) if wanted else frame
+
+        rounds = (replace(each, frames=tuple(widened(each, frame) for frame in each.frames)) for each in self.rounds)
+        return replace(self, rounds=tuple(rounds))
 
     def with_round(self, new: Round) -> "SelectionRecord":
         """Return the record with `new` in it: merged into the round of its id, else appended."""
@@ -216,6 +231,7 @@ def _round_to_json(each: Round) -> dict[str, Any]:
                 "time_s": frame.time_s,
                 "reason": frame.reason,
                 "score": frame.score,
+                **({} if frame.context is None else {"context": frame.context}),
             }
             for frame in each.frames
         ],
@@ -240,6 +256,7 @@ def _round_from_json(value: Mapping[str, Any]) -> Round:
             time_s=_number(frame.get("time_s")),
             reason=str(frame.get("reason", "")),
             score=_number(frame.get("score")),
+            context=frame["context"] if isinstance(frame.get("context"), int) else None,
         )
         for frame in _list(value.get("frames"))
         if isinstance(frame, dict) and isinstance(frame.get("frame_index"), int) and "name" in frame

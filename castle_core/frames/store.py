@@ -156,6 +156,8 @@ def _merged(
     )
     if not picked and not new:
         return None, result
+    if not new.keys() <= set(wanted):
+        record = record.with_context_of(selected.keys() & wanted.keys(), context)
     if picked:
         record = record.with_round(Round(round_info, tuple(picked), context))
     record = replace(record, video=record.video or video_name, written=record.written | frozenset(new.values()))

@@ -1,6 +1,9 @@
 import contextlib
 import json
 import multiprocessing
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -16,9 +19,11 @@ from castle_core.errors import (
     FrameDecodeError,
     FrameIndexError,
     LeaseLostError,
+    LockHeldError,
     ProjectError,
     SelectionError,
 )
+from castle_core.files import locked
 from castle_core.frames import export_frames, list_rounds, read_record
 from castle_core.progress import Task
 
@@ -246,6 +251,47 @@ def test_a_board_that_is_being_written_is_not_edited(project):
                 boards.set_state(project, "b1", [0], "drop")
 
     assert boards.write_board(project, "b1", Meanwhile()).written == 3
+
+
+def test_a_board_whose_writer_died_can_be_edited(project):
+    boards.save_board(project, _board())
+
+    class Dies(Task):
+        def progress(self, done, total, message=""):
+            if done:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        boards.write_board(project, "b1", Dies())
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert '"writing_by": "ada"' in (project.cache_dir / "boards" / "b1.json").read_text()
+    assert boards.load_board(project, "b1").writing_by == ""
+    assert boards.set_state(project, "b1", [0], "drop").writing_by == ""
+    assert boards.write_board(project, "b1").written == 2
+
+
+def test_writing_twice_at_once_waits_for_the_first(project):
+    boards.save_board(project, _board())
+    seen = []
+
+    class Meanwhile(Task):
+        def progress(self, done, total, message=""):
+            if not seen:
+                seen.append(boards.load_board(project, "b1").writing_by)
+                with ThreadPoolExecutor(1) as pool, pytest.raises(LockHeldError):
+                    pool.submit(_write_impatiently, project).result()
+
+    assert boards.write_board(project, "b1", Meanwhile()).written == 3
+    assert seen == ["ada"]
+    assert len(list_rounds(project)) == 1
+
+
+def _write_impatiently(project):
+    with locked(project.cache_dir / "boards" / "b1.writing", timeout_s=0.1):
+        raise AssertionError("the lock is not held")
 
 
 def test_killed_while_writing_and_written_again(tmp_path, monkeypatch):

@@ -28,7 +28,13 @@ _infos = st.builds(
     coverage=st.none() | st.dictionaries(_text, _numbers, max_size=3),
 )
 _frames = st.builds(
-    RoundFrame, frame_index=st.integers(0, 10**8), name=_text, time_s=_numbers, reason=_text, score=_numbers
+    RoundFrame,
+    frame_index=st.integers(0, 10**8),
+    name=_text,
+    time_s=_numbers,
+    reason=_text,
+    score=_numbers,
+    context=st.none() | st.integers(0, 9),
 )
 _rounds = st.builds(
     Round,

@@ -132,6 +132,15 @@ def test_unknown_keys_of_the_record_survive(project):
     assert json.loads(path.read_text())["theirs"] == [1]
 
 
+def test_more_context_for_a_frame_that_is_there(project):
+    export_frames(project, "mouse", [10], context=0, round_info=new_round("kmeans", id="one"))
+    again = export_frames(project, "mouse", [10], context=2, round_info=new_round("kmeans", id="two"))
+    assert (again.written, again.kept, again.context_written) == ((), (10,), (8, 9, 11, 12))
+    assert [each.info.id for each in list_rounds(project)] == ["one"]
+    undo_round(project, "one")
+    assert not project.frames_folder("mouse").exists()
+
+
 _frames = st.lists(st.integers(0, 29), min_size=1, max_size=4)
 _step = st.one_of(
     st.tuples(st.just("export"), _frames, st.integers(0, 3)),
@@ -160,12 +169,14 @@ def test_any_sequence_keeps_the_folder_whole(tmp_path_factory, monkeypatch, step
             before = tree(project.path)
             info = new_round("kmeans", id=f"round-{number}")
             export_frames(project, "mouse", step[1], context=step[2], round_info=info)
-            if set(step[1]) - set(picked) and not labelled & set(step[1]) and not _near(step, labelled):
+            widened = any(index in picked and picked[index][1] < step[2] for index in step[1])
+            if set(step[1]) - set(picked) and not widened and not _near(step, labelled):
                 undo_round(project, info.id)
                 assert tree(project.path) == before
                 export_frames(project, "mouse", step[1], context=step[2], round_info=info)
             for index in step[1]:
-                picked.setdefault(index, (info.id, step[2]))
+                first, context = picked.get(index, (info.id, step[2]))
+                picked[index] = (first, max(context, step[2]))
         elif step[0] == "undo":
             rounds = list_rounds(project)
             if rounds:
