@@ -114,4 +114,4 @@ def _check(gray: NDArray[np.uint8]) -> tuple[int, int, int]:
 
 def _unit_length(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 0)
+    return np.asarray(rows / np.where(norm > 0, norm, 1), dtype=np.float32)

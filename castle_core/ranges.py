@@ -157,6 +157,6 @@ def usable_mask(
 
 def _frames(times_s: NDArray[np.float64], start: Bound, stop: Bound, what: str) -> tuple[int, int]:
     first, last = start.to_frame(times_s, len(times_s)), stop.to_frame(times_s, len(times_s))
-    if start.kind == stop.kind and start.value > stop.value or first > last:
+    if (start.kind == stop.kind and start.value > stop.value) or first > last:
         raise ConfigError(f"The {what} {start}-{stop} ends before it begins. Swap the two.")
     return first, last

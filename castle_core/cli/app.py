@@ -19,6 +19,7 @@ _COMMAND_MODULES: list[str] = [
     "latents",
     "models",
     "rois",
+    "select",
     "serve",
     "users",
     "suggest",

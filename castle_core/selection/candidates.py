@@ -1,8 +1,7 @@
 """Which frames to look at: all of them, or so many that the work does not grow with the video.
 
-Decoding starts at key frames, so the cheap candidates are key frames and the frames shortly after them. Packet sizes tell
-where much moves, without decoding; there the runs are longer. Frames that no other frame refers to are passed over in long
-videos, since the decoder can then skip them.
+Decoding starts at key frames, so the cheap candidates are key frames and the frames shortly after them. Packet sizes
+tell where much moves, without decoding; there the runs are longer.
 """
 
 from dataclasses import dataclass
@@ -89,6 +88,28 @@ def everything(usable: NDArray[np.bool_], key_frames: Indices) -> Plan:
     frames = np.flatnonzero(usable).astype(np.int64)
     cost = Groups(usable, key_frames).cost(frames) if len(frames) else 0
     return Plan(frames, np.ones(len(frames), np.float32), cost, True)
+
+
+def with_frames(plan: Plan, frames: Indices, usable: NDArray[np.bool_], key_frames: Indices) -> Plan:
+    """Add `frames` to a plan; they stand for themselves only."""
+    added = np.setdiff1d(frames, plan.frame_index)
+    if len(added) == 0:
+        return plan
+    union = np.union1d(plan.frame_index, added)
+    stands_for = np.ones(len(union), dtype=np.float32)
+    stands_for[np.searchsorted(union, plan.frame_index)] = plan.stands_for
+    return Plan(union, stands_for, Groups(usable, key_frames).cost(union), plan.is_everything)
+
+
+def thinned(plan: Plan, most: int) -> Plan:
+    """Keep at most `most` frames of a plan, evenly along it; each stands for those left out around it."""
+    n = len(plan.frame_index)
+    if n <= most:
+        return plan
+    kept = np.linspace(0, n - 1, most).round().astype(np.int64)
+    edges = np.concatenate(([0], (kept[:-1] + kept[1:] + 1) // 2))
+    stands_for = np.add.reduceat(plan.stands_for.astype(np.float64), edges).astype(np.float32)
+    return Plan(plan.frame_index[kept], stands_for, plan.n_decoded, False)
 
 
 def budget_of(width: int, height: int, n: int) -> int:
@@ -204,4 +225,4 @@ def _counts_with_skipped(groups: Groups, chosen: Indices) -> NDArray[np.float64]
     after = np.clip(np.searchsorted(chosen, everyone), 0, len(chosen) - 1)
     before = np.maximum(after - 1, 0)
     nearer = np.where(np.abs(chosen[before] - everyone) <= np.abs(chosen[after] - everyone), before, after)
-    return np.bincount(nearer, groups.count, minlength=len(chosen))
+    return np.asarray(np.bincount(nearer, groups.count, minlength=len(chosen)), dtype=np.float64)

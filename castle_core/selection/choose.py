@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from castle_core.selection.clustering import kmeans, nearest, squared_distances
 from castle_core.selection.medoids import improve_by_swaps
-from castle_core.selection.spacing import Placement, conflicts
+from castle_core.selection.spacing import Placement, around
 
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -30,13 +30,11 @@ class Field:
     weights : (N,) float32
         How much each candidate wants to be represented.
     positions : (N,) int64
-        Place on the time axis in frames, ascending; videos lie at least `gap` apart.
+        Frame index, ascending within each group.
     covered_squared : (N,) float32
         Squared distance to what is covered already; infinite where nothing is.
-    gap : int
-        Smallest distance between picks.
-    quota : (groups,) int64
-        Picks of each group (video).
+    gap, quota : (groups,) int64
+        Smallest distance between two picks of a group (video), and how many of it are picked.
     group : (N,) int64
         Group of each candidate, ascending.
     pickable : (N,) bool
@@ -47,7 +45,7 @@ class Field:
     weights: Matrix
     positions: Rows
     covered_squared: Matrix
-    gap: int
+    gap: Rows
     quota: Rows
     group: Rows
     pickable: NDArray[np.bool_]
@@ -63,6 +61,18 @@ class Field:
     def placement(self) -> Placement:
         """Return an empty placement of picks."""
         return Placement(self.positions, self.gap, self.quota, self.group, self.pickable)
+
+    def around(self, row: int) -> slice:
+        """Return the rows of the same group that are too near to a row."""
+        group = int(self.group[row])
+        edges = np.searchsorted(self.group, [group, group + 1])
+        return around(self.positions, row, int(self.gap[group]), edges)
+
+    def conflicts(self, some: Rows, others: Rows) -> NDArray[np.bool_]:
+        """Return the (len(some), len(others)) mask of pairs of rows that are too near to each other."""
+        apart = np.abs(self.positions[others][None, :] - self.positions[some][:, None])
+        group = self.group[some][:, None]
+        return np.asarray((apart < self.gap[group]) & (group == self.group[others][None, :]))
 
     def evenly(self, most: int) -> Rows:
         """Return at most `most` rows, evenly along the candidates."""
@@ -109,7 +119,7 @@ def _swap(field: Field, picks: Rows) -> Rows:
     sample = field.evenly(_SWAPPED_ROWS)
 
     def allowed(now: Rows, others: Rows) -> NDArray[np.bool_]:
-        near = conflicts(field.positions, now, others, field.gap)
+        near = field.conflicts(now, others)
         # A newcomer may be near the pick that it replaces, and near no other.
         fits = near.sum(axis=0)[None, :] - near == 0
         return np.asarray(fits & (field.group[now][:, None] == field.group[others][None, :]))
@@ -154,7 +164,7 @@ def _best_member(field: Field, pick: int, members: Rows, others: Rows) -> int:
     from_centre = squared_distances(field.rows[members], centre[None, :])[:, 0]
     tried = members[np.argsort(from_centre, kind="stable")[:_POLISHED_ROWS]]
     tried = tried[field.pickable[tried] & (field.group[tried] == field.group[pick])]
-    tried = tried[~conflicts(field.positions, others, tried, field.gap).any(axis=0)]
+    tried = tried[~field.conflicts(others, tried).any(axis=0)]
     tried = np.append(tried, pick)
     judges = members if len(members) <= 4096 else members[np.linspace(0, len(members) - 1, 4096).astype(np.int64)]
     cost = field.weights[judges] @ np.sqrt(squared_distances(field.rows[judges], field.rows[tried]))
@@ -191,10 +201,11 @@ def choose_by_kcenter(field: Field) -> tuple[Rows, Matrix]:
 
 
 def place_near(field: Field, wanted: Rows) -> Rows:
-    """Choose for each wanted place on the time axis the nearest candidate; (n,) int64 rows, in the order of `wanted`."""
+    """Choose for each wanted row itself, or the nearest in time that can be had; (n,) int64 rows in that order."""
     placement = field.placement()
-    for place in wanted:
-        placement.take_nearest(np.abs(field.positions - place).astype(np.float32))
+    for row in wanted:
+        far = np.where(field.group == field.group[row], 0, 1e12)
+        placement.take_nearest(far + np.abs(field.positions - field.positions[row]))
     _fill(field, placement)
     return np.array(placement.taken, dtype=np.int64)
 
@@ -216,10 +227,11 @@ def find_alternatives(field: Field, picks: Rows) -> list[list[int]]:
     beside = free.copy()  # as `free`, but for the surroundings of the own pick
     near = np.zeros(len(field), dtype=np.int64)
     for pick in picks:
-        near[_around(field, int(pick))] += 1
-        free[_around(field, int(pick))] = False
+        near[field.around(int(pick))] += 1
+        free[field.around(int(pick))] = False
     own = np.abs(field.positions - field.positions[picks][owner])
-    beside &= (near == 1) & (own < field.gap) & (own >= max(1, field.gap // 3))
+    gap = field.gap[field.group]
+    beside &= (near == 1) & (own < gap) & (own >= np.maximum(1, gap // 3))
     queues = []
     for number, pick in enumerate(picks):
         members = np.flatnonzero(owner == number)
@@ -233,12 +245,6 @@ def find_alternatives(field: Field, picks: Rows) -> list[list[int]]:
             left = queue[(beside if turn == MOST_ALTERNATIVES else free)[queue]]
             if len(left):
                 found[number].append(int(left[0]))
-                free[_around(field, int(left[0]))] = False
-                beside[_around(field, int(left[0]))] = False
+                free[field.around(int(left[0]))] = False
+                beside[field.around(int(left[0]))] = False
     return found
-
-
-def _around(field: Field, row: int) -> slice:
-    at = field.positions[row]
-    first = np.searchsorted(field.positions, at - field.gap, side="right")
-    return slice(int(first), int(np.searchsorted(field.positions, at + field.gap, side="left")))

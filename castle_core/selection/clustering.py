@@ -17,7 +17,8 @@ def squared_distances(rows: Matrix, points: Matrix) -> Matrix:
     product *= -2
     product += np.einsum("nd,nd->n", rows, rows)[:, None]
     product += np.einsum("kd,kd->k", points, points)
-    return np.maximum(product, 0, out=product)
+    np.maximum(product, 0, out=product)
+    return np.asarray(product, dtype=np.float32)
 
 
 def nearest(rows: Matrix, points: Matrix) -> tuple[NDArray[np.int64], Matrix]:

@@ -29,7 +29,7 @@ class Projection:
 
     def __call__(self, features: Matrix) -> Matrix:
         """Project (N, D) float32 features to (N, d) float32."""
-        return (features - self.mean) @ self.axes
+        return np.asarray((features - self.mean) @ self.axes, dtype=np.float32)
 
 
 def fit_projection(features: Matrix, weights: Matrix | None = None) -> Projection:

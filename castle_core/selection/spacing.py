@@ -1,6 +1,6 @@
 """The smallest distance between picks, and choosing under it so that the number asked for always fits."""
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +52,13 @@ class Placement:
     Parameters
     ----------
     positions : (N,) int64
-        Where on the time axis the candidates are, ascending.
-    gap : int
-        Smallest distance between two picks.
+        Where on the time axis the candidates are: ascending within each group.
+    gap : int or (groups,) int64
+        Smallest distance between two picks of a group (video).
     quota : int or (groups,) int64
-        Picks that will be taken in all, or of each group (video). At least so many must fit.
+        Picks that will be taken of each group. At least so many must fit.
     group : (N,) int64, optional
-        The group of each candidate, ascending. Candidates of different groups must lie at least `gap` apart.
+        The group of each candidate, ascending.
     pickable : (N,) bool, optional
         Candidates that may be taken at all.
 
@@ -73,13 +73,14 @@ class Placement:
     def __init__(
         self,
         positions: Indices,
-        gap: int,
+        gap: "int | Indices",
         quota: "int | Indices",
         group: "Indices | None" = None,
         pickable: "NDArray[np.bool_] | None" = None,
     ) -> None:
-        self.positions, self.gap = positions, gap
+        self._positions = positions
         self._left = np.atleast_1d(np.asarray(quota, dtype=np.int64)).copy()
+        self._gap = np.broadcast_to(np.asarray(gap, dtype=np.int64), self._left.shape)
         self._group = np.zeros(len(positions), dtype=np.int64) if group is None else group
         self._edges = np.searchsorted(self._group, np.arange(len(self._left) + 1))
         self._free = np.ones(len(positions), dtype=bool) if pickable is None else pickable.copy()
@@ -95,39 +96,31 @@ class Placement:
 
     def _update(self, group: int) -> None:
         part = slice(self._edges[group], self._edges[group + 1])
-        left = int(self._left[group])
+        left, gap = int(self._left[group]), int(self._gap[group])
         if left <= 0:
             self.open[part] = False
             return
-        here = self.positions[part]
+        here = self._positions[part]
         free = here[self._free[part]]
         # What fits before a position is what the earliest fit has there, and likewise from the right.
-        earliest = fit_from_left(free, self.gap, left)
-        latest = -fit_from_left(-free[::-1], self.gap, left)[::-1]
-        room = np.searchsorted(earliest, here - self.gap, side="right")
-        room += len(latest) - np.searchsorted(latest, here + self.gap, side="left")
+        earliest = fit_from_left(free, gap, left)
+        latest = -fit_from_left(-free[::-1], gap, left)[::-1]
+        room = np.searchsorted(earliest, here - gap, side="right")
+        room += len(latest) - np.searchsorted(latest, here + gap, side="left")
         self.open[part] = self._free[part] & (room >= left - 1)
 
     def take(self, row: int) -> bool:
         """Take a candidate if it keeps the gap and leaves room for the rest; return whether it was taken."""
         if not self.open[row]:
             return False
-        at = self.positions[row]
-        first = int(np.searchsorted(self.positions, at - self.gap, side="right"))
-        self._free[first : int(np.searchsorted(self.positions, at + self.gap, side="left"))] = False
-        self._left[self._group[row]] -= 1
+        group = int(self._group[row])
+        self._free[around(self._positions, row, int(self._gap[group]), self._edges[group : group + 2])] = False
+        self._left[group] -= 1
         self.taken.append(int(row))
-        self._update(int(self._group[row]))
+        self._update(group)
         return True
 
-    def take_first(self, rows: Iterable[int]) -> int | None:
-        """Take the first of `rows` that can be taken; return it, or None if there is none."""
-        for row in rows:
-            if self.take(int(row)):
-                return int(row)
-        return None
-
-    def take_nearest(self, cost: NDArray[np.float32]) -> int | None:
+    def take_nearest(self, cost: "NDArray[np.floating[Any]]") -> int | None:
         """Take the candidate of the lowest `cost` (N,) that can be taken; return it, or None if there is none."""
         if not self.open.any():
             return None
@@ -135,6 +128,9 @@ class Placement:
         return row if self.take(row) else None
 
 
-def conflicts(positions: Indices, picks: Indices, others: Indices, gap: int) -> NDArray[np.bool_]:
-    """Return the (len(picks), len(others)) mask of pairs of rows that are less than `gap` apart."""
-    return np.abs(positions[others][None, :] - positions[picks][:, None]) < gap
+def around(positions: Indices, row: int, gap: int, edges: Indices) -> slice:
+    """Return the rows less than `gap` from a row, within its group, which lies between the two `edges`."""
+    here = positions[edges[0] : edges[1]]
+    first = np.searchsorted(here, positions[row] - gap, side="right")
+    last = np.searchsorted(here, positions[row] + gap, side="left")
+    return slice(int(edges[0] + first), int(edges[0] + last))
