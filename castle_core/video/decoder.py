@@ -24,7 +24,6 @@ _READ_ON = 48
 _DENSE_SHARE = 0.5
 _DENSE_FRAMES = 64
 _MAX_THREADS = 8
-_MAX_RESTARTS = 12
 
 
 class _Trouble(Exception):
@@ -66,6 +65,8 @@ class Decoder:
         self._fast = fast
         self._lanes: dict[bool, _Lane] = {}
         self._seeks_well = True
+        # How many key packets before the nearest one decoding has to start in this file; learnt from failures.
+        self._back = 0
 
     def __enter__(self) -> "Decoder":
         return self
@@ -128,9 +129,9 @@ class Decoder:
             # A stretch: groups that follow each other so closely that reading on is cheaper than seeking.
             stop = first
             last_packet = -1
-            key = int(index.keys[starts[first]])
+            key = self._key(starts[first])
             while stop < len(wanted):
-                group_key = int(index.keys[starts[stop]])
+                group_key = self._key(starts[stop])
                 if stop > first and group_key > last_packet + 1:
                     break
                 group_stop = int(np.searchsorted(starts, starts[stop], side="right"))
@@ -142,6 +143,9 @@ class Decoder:
             yield from self._stretch(self._lane(threaded=dense), key, stretch)
             first = stop
 
+    def _key(self, start: int) -> int:
+        return int(self._index.keys[max(0, start - self._back)])
+
     def _stretch(self, lane: _Lane, key: int, stretch: Ints) -> Iterator[tuple[int, Any]]:
         """Decode from the packet `key` to the last packet needed, and yield the frames of `stretch` as they come."""
         packet_frame = self._index.packet_frame
@@ -149,10 +153,13 @@ class Decoder:
         order = iter(stretch.tolist())
         due = next(order)
         first_shown = int(packet_frame[key])
+        expected = max(0, first_shown)
+        last_packet = int(self._index.frame_packet[stretch].max())
         self._go_to(lane, key)
-        for ordinal, packet in self._packets(lane, int(self._index.frame_packet[stretch].max())):
+        for ordinal, packet in self._packets(lane, last_packet):
             shown = int(packet_frame[ordinal])
-            lane.context.skip_frame = "DEFAULT" if shown in wanted else "NONREF"
+            if self._fast:
+                lane.context.skip_frame = "DEFAULT" if shown in wanted else "NONREF"
             try:
                 frames = lane.context.decode(packet)
             except av.error.EOFError:
@@ -162,15 +169,17 @@ class Decoder:
                     continue  # made from pictures before `key`, which is why it is not wanted in this stretch
                 raise _Trouble from error
             for frame in frames:
-                if frame.pts is None:
-                    raise _Trouble
-                if frame.pts == key and not _starts_afresh(frame):
+                if frame.pts is None or (frame.pts == key and not _starts_afresh(frame)):
                     raise _Trouble
                 shown = int(packet_frame[frame.pts])
                 if shown < first_shown:
                     continue
+                # One that is left out without a word may have been the base of those that follow.
                 if frame.is_corrupt or shown > due:
                     raise _Trouble
+                if not self._fast and (self._index.frame_packet[expected:shown] <= last_packet).any():
+                    raise _Trouble
+                expected = shown + 1
                 if shown == due:
                     yield due, frame
                     due = next(order, -1)
@@ -210,7 +219,7 @@ class Decoder:
         if lane is None:
             container, stream = open_container(self._path)
             context = stream.codec_context
-            options = {"err_detect": "explode"}
+            options = {"err_detect": "crccheck+explode"}
             if self._fast:
                 options["skip_loop_filter"] = "all"
             context.options = options
@@ -237,18 +246,17 @@ class Decoder:
 
     def _go_to(self, lane: _Lane, key: int) -> None:
         """Bring the lane to the packet `key`, with an empty decoder."""
-        if lane.context.is_open:
-            lane.context.flush_buffers()
         if not 0 <= key - lane.position <= _READ_ON:
             lane.ahead = None
             self._seek(lane, key)
         while lane.position < key:
             self._next(lane)
+        lane.context.flush_buffers()
 
     def _seek(self, lane: _Lane, key: int) -> None:
         index = self._index
         if key > 0 and index.identity is not None and self._seeks_well:
-            stamps = index.pts if index.identity[0] == "pts" and index.format.startswith("matroska") else index.dts
+            stamps = index.pts if index.format.startswith("matroska") and not index.decoded else index.dts
             place = int(np.searchsorted(index.keys, key))
             for back in (0, 1, 4):
                 target = int(index.keys[max(0, place - back)])
@@ -263,7 +271,7 @@ class Decoder:
                     continue
                 if first is None:
                     continue
-                ordinal = index.ordinal_of(first.pts, first.dts)
+                ordinal = index.ordinal_of(first.pos, first.pts, first.dts)
                 if ordinal is not None and ordinal <= key and first.size == index.size[ordinal]:
                     lane.position = ordinal
                     lane.ahead = first
@@ -300,52 +308,47 @@ class Decoder:
             yield other, None
 
     def _intact(self, start: int, group: Ints) -> tuple[int, list[int]]:
-        """Decode one group on one thread and say which frames no damage can have reached.
+        """Decode one group on one thread and say which of its frames no damage can have reached.
 
-        A damaged packet costs its own frame. If that frame was wanted, the group is decoded again without asking for
-        it: where no other frame refers to it, the decoder then skips it and the rest is intact. If the damage shows
-        again, all later frames of the group may be made from it, and are refused.
+        Those are the frames that lie before the first damaged packet in the file: any later one may be made from it.
 
         Returns
         -------
         tuple
             The packet to start from, and the intact frames, ascending.
         """
-        key = int(self._index.keys[start])
-        good: set[int] = set()
-        for back in range(min(3, start + 1)):
-            # A recording may mark as key frames pictures from which the decoder cannot start; try an earlier one.
+        own_key = int(self._index.keys[start])
+        best_key, best, last_broken = own_key, set[int](), -1
+        for back in _steps_back(start):
+            # A recording may mark as key frames pictures from which the decoder cannot start: open groups with strict
+            # reference lists, periodic intra refresh. Damage is real if it shows again from an earlier start.
             key = int(self._index.keys[start - back])
-            remaining = group
-            good = set()
-            broken: int | None = None
-            for _ in range(_MAX_RESTARTS):
-                found, broken = self._attempt(key, remaining)
-                good |= found
-                if broken is None:
-                    break
-                own = int(self._index.packet_frame[broken])
-                later = remaining[self._index.frame_packet[remaining] > broken]
-                if len(later) == 0 or own not in remaining:
-                    break
-                remaining = later
-            if good or broken is not None:
+            good, broken = self._attempt(key, group)
+            if len(good) > len(best):
+                best_key, best = key, good
+            if len(good) == len(group):
+                self._back = max(self._back, back)
                 break
-        return key, sorted(good)
+            if broken is not None and (broken == last_broken or key < broken < own_key):
+                break
+            last_broken = -1 if broken is None else broken
+        return best_key, sorted(best)
 
     def _attempt(self, key: int, wanted: Ints) -> tuple[set[int], int | None]:
         """Decode from `key` until something breaks; return the frames before that, and the broken packet if known."""
         index = self._index
         asked = set(wanted.tolist())
         first_shown = int(index.packet_frame[key])
-        found: set[int] = set()
+        out: set[int] = set()
         broken: int | None = None
         lane = self._lane(threaded=False)
+        last_packet = int(index.frame_packet[wanted].max())
         try:
             self._go_to(lane, key)
-            for ordinal, packet in self._packets(lane, int(index.frame_packet[wanted].max())):
+            for ordinal, packet in self._packets(lane, last_packet):
                 shown = int(index.packet_frame[ordinal])
-                lane.context.skip_frame = "DEFAULT" if shown in asked else "NONREF"
+                if self._fast:
+                    lane.context.skip_frame = "DEFAULT" if shown in asked else "NONREF"
                 try:
                     frames = lane.context.decode(packet)
                 except av.error.EOFError:
@@ -361,12 +364,9 @@ class Decoder:
                     if frame.pts == key and not _starts_afresh(frame):
                         return set(), None
                     shown = int(index.packet_frame[frame.pts])
-                    if shown < first_shown:
-                        continue
-                    if frame.is_corrupt:
+                    if frame.is_corrupt and shown >= first_shown:
                         broken = int(frame.pts) if broken is None else min(broken, int(frame.pts))
-                    elif shown in asked:
-                        found.add(shown)
+                    out.add(shown)
                 if broken is not None:
                     break
         except _WrongPlace:
@@ -376,12 +376,25 @@ class Decoder:
                 return self._attempt(key, wanted)
             raise VideoError(f"{self._path.name} has changed while it was open. Open it again.") from None
         limit = broken
-        if broken is None and len(found) < len(asked):
-            # A frame vanished without a word: later ones may have been made without it.
-            limit = min(int(index.frame_packet[i]) for i in asked - found)
+        if broken is None:
+            # A frame that vanished without a word counts as damage, too.
+            due = asked if self._fast else set(range(max(0, first_shown), int(wanted.max()) + 1))
+            gone = [int(index.frame_packet[i]) for i in due - out]
+            limit = min((packet for packet in gone if packet <= last_packet), default=None)
+        else:
+            self._reset()  # a decoder that met damage is not trusted with the next group
+        good = out & asked
         if limit is not None:
-            found = {i for i in found if index.frame_packet[i] < limit}
-        return found, broken
+            good = {i for i in good if index.frame_packet[i] < limit}
+        return good, broken
+
+
+def _steps_back(start: int) -> list[int]:
+    """Return 0, 1, 2, 4, … up to `start`."""
+    steps = [0]
+    while steps[-1] < start:
+        steps.append(min(start, max(1, 2 * steps[-1])))
+    return steps
 
 
 def _starts_afresh(frame: Any) -> bool:

@@ -25,6 +25,8 @@ class VideoIndex:
     ----------
     pts, dts : (m,) int64
         Time stamps of the packets in the stream's ticks; `NO_TIME` where the container has none.
+    pos : (m,) int64
+        Where each packet starts in the file, -1 if unknown.
     size : (m,) int64
         Bytes.
     key : (m,) bool
@@ -53,6 +55,7 @@ class VideoIndex:
 
     pts: Ints
     dts: Ints
+    pos: Ints
     size: Ints
     key: Bools
     frame_packet: Ints
@@ -112,20 +115,20 @@ class VideoIndex:
 
     @cached_property
     def identity(self) -> tuple[str, Ints, Ints] | None:
-        """By which stamp a packet can be known again after a seek: name, sorted stamps, their ordinals; or None."""
-        for name, stamps in (("pts", self.pts), ("dts", self.dts)):
+        """By what a packet can be known again after a seek: name, sorted values, their ordinals; None if by nothing."""
+        for name, stamps in (("pos", self.pos), ("pts", self.pts), ("dts", self.dts)):
             order = np.argsort(stamps, kind="stable")
             ordered = stamps[order]
-            if len(ordered) and ordered[0] != NO_TIME and (np.diff(ordered) > 0).all():
+            if len(ordered) and ordered[0] > (-1 if name == "pos" else NO_TIME) and (np.diff(ordered) > 0).all():
                 return name, ordered, order.astype(np.int64)
         return None
 
-    def ordinal_of(self, pts: int | None, dts: int | None) -> int | None:
-        """Return the ordinal of the packet with these time stamps, or None if there is no single one."""
+    def ordinal_of(self, pos: int | None, pts: int | None, dts: int | None) -> int | None:
+        """Return the ordinal of the packet with this place or these time stamps, or None if there is no single one."""
         if self.identity is None:
             return None
         name, ordered, order = self.identity
-        stamp = pts if name == "pts" else dts
+        stamp = {"pos": pos, "pts": pts, "dts": dts}[name]
         if stamp is None:
             return None
         place = int(np.searchsorted(ordered, stamp))
@@ -143,9 +146,15 @@ class VideoIndex:
         return self.size[self.frame_packet]
 
     def average_fps(self) -> float:
-        """Frames per second between the first and the last frame; the container's claim for a single frame."""
+        """Frames per second between the first and the last frame.
+
+        The container's claim is taken where there is but one frame, or where the times agree with it as well as their
+        rounding lets them (Matroska rounds to milliseconds).
+        """
         span = float(self.time_s[-1] - self.time_s[0]) if self.n_frames > 1 else 0.0
         if span > 0:
+            if self.nominal_fps and abs(span - (self.n_frames - 1) / self.nominal_fps) <= 1.01 * self.tick_s:
+                return self.nominal_fps
             return (self.n_frames - 1) / span
         return self.nominal_fps or 25.0
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import av  # noqa: TID251
 import av.video.reformatter  # noqa: TID251
 import cv2
 import numpy as np
@@ -24,8 +25,11 @@ class Converter:
         """Return the frame as displayed, (H, W, 3) uint8 RGB, in `out` if given.
 
         The conversion goes through BGR with FFmpeg's default (bicubic) chroma, which is what OpenCV does; for 10-bit
-        video FFmpeg's direct conversion to RGB differs by rounding.
+        video FFmpeg's direct conversion to RGB differs by rounding. Interlaced frames are shown as they are stored,
+        both fields at once.
         """
+        if frame.interlaced_frame:
+            frame = _as_progressive(frame)
         bgr = self._reformatter.reformat(frame, format="bgr24", interpolation=_BICUBIC, threads=1)
         plane = _plane(bgr, 0, 3)
         if self._turn is None:
@@ -61,6 +65,20 @@ def _plane(frame: Any, number: int, n_channels: int = 1, dtype: type = np.uint8)
     if n_channels > 1:
         shape, strides = (*shape, n_channels), (*strides, item)
     return np.ndarray(shape, dtype, buffer=plane, strides=strides)
+
+
+def _as_progressive(frame: Any) -> Any:
+    """Copy a frame without its interlaced mark: with it, FFmpeg would convert the colours of each field apart."""
+    copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for source, target in zip(frame.planes, copy.planes, strict=True):
+        n_bytes = min(source.line_size, target.line_size)
+        _rows(target)[:, :n_bytes] = _rows(source)[:, :n_bytes]
+    copy.colorspace, copy.color_range = frame.colorspace, frame.color_range
+    return copy
+
+
+def _rows(plane: Any) -> Bytes:
+    return np.ndarray((plane.height, plane.line_size), np.uint8, buffer=plane)
 
 
 def _luma(frame: Any, reformatter: Any) -> npt.NDArray[Any]:

@@ -23,6 +23,7 @@ _HIDDEN_PICTURES = {"vp8", "libvpx", "vc1", "wmv3", "rv30", "rv40", "flashsv", "
 class _Packets:
     pts: list[int] = field(default_factory=list)
     dts: list[int] = field(default_factory=list)
+    pos: list[int] = field(default_factory=list)
     size: list[int] = field(default_factory=list)
     key: list[bool] = field(default_factory=list)
     discard: list[bool] = field(default_factory=list)
@@ -83,6 +84,7 @@ def scan(path: Path) -> VideoIndex:
     return VideoIndex(
         pts=pts,
         dts=dts,
+        pos=np.array(found.pos, np.int64),
         size=np.array(found.size, np.int64),
         key=key,
         frame_packet=frame_packet.astype(np.int64),
@@ -137,7 +139,7 @@ def _with_end(container: Any, stream: Any) -> Any:
 
 def _collect(container: Any, stream: Any) -> _Packets:
     found = _Packets()
-    pts, dts, size, key, discard = found.pts, found.dts, found.size, found.key, found.discard
+    pts, dts, pos, size, key, discard = found.pts, found.dts, found.pos, found.size, found.key, found.discard
     last_is_partial = False
     try:
         for packet in packets(container, stream):
@@ -145,6 +147,8 @@ def _collect(container: Any, stream: Any) -> _Packets:
             pts.append(NO_TIME if stamp is None else stamp)
             stamp = packet.dts
             dts.append(NO_TIME if stamp is None else stamp)
+            stamp = packet.pos
+            pos.append(-1 if stamp is None else stamp)
             size.append(packet.size)
             key.append(packet.is_keyframe)
             discard.append(packet.is_discard)
@@ -154,7 +158,7 @@ def _collect(container: Any, stream: Any) -> _Packets:
     if last_is_partial:
         # The file ends inside this packet: what is left of it is not a frame.
         found.truncated = True
-        for column in (pts, dts, size, key, discard):
+        for column in (pts, dts, pos, size, key, discard):
             column.pop()
     return found
 
