@@ -9,8 +9,11 @@ from pathlib import Path
 from castle_core.errors import ProjectError
 
 
-def write_steps(task, *, project, owner, n=10, pause_s=0.05):
-    """Write n small files in steps; a later attempt keeps the ones that are there."""
+def write_steps(task, *, project, owner, n=10, pause_s=0.05, hold=False):
+    """Write n small files in steps; a later attempt keeps the ones that are there.
+
+    With hold, the last one waits for the file "finish", so that a slow test still finds the job at work.
+    """
     folder = Path(project)
     for i in range(n):
         task.progress(i, n, f"file {i}")
@@ -20,6 +23,9 @@ def write_steps(task, *, project, owner, n=10, pause_s=0.05):
         temporary = folder / f".{i:03}.part"
         temporary.write_text(f"file {i} of {n}\n" * 50)
         time.sleep(pause_s)
+        while hold and i == n - 1 and not (folder / "finish").exists():
+            task.progress(i, n, "holding")
+            time.sleep(0.02)
         task.publish(temporary, final)
     task.log(f"wrote {n} files")
     task.progress(n, n)

@@ -58,7 +58,7 @@ def kill_the_app_and_finish(start_app, table, project, *, kills, step=3):
     """Kill the app `kills` times during one job, each time some files later."""
     project.mkdir()
     n = step * (kills + 2)
-    job = table.submit("write_steps", project=project, settings={"n": n, "pause_s": 0.03}, owner="ann")
+    job = table.submit("write_steps", project=project, settings={"n": n, "pause_s": 0.03, "hold": True}, owner="ann")
     for kill in range(kills):
         app = start_app()
         wait_for(lambda kill=kill: len(files(project)) > step * kill + 1, "some files", 60)
@@ -73,6 +73,7 @@ def kill_the_app_and_finish(start_app, table, project, *, kills, step=3):
         there = files(project)
         assert len(there) < n, "the job was over before the kill"
         assert files(project) == there
+    (project / "finish").touch()
     app = start_app()
     found = wait_for_end(table, job, 60)
     assert (found.state, found.attempt, found.result) == ("finished", kills + 1, {"n": n})
@@ -122,7 +123,7 @@ def test_an_app_that_is_stopped_in_order_repeats_its_job_next_time(table, tmp_pa
 
     project = tmp_path / "project"
     project.mkdir()
-    job = table.submit("write_steps", project=project, settings={"n": 8, "pause_s": 0.05}, owner="ann")
+    job = table.submit("write_steps", project=project, settings={"n": 8, "pause_s": 0.05, "hold": True}, owner="ann")
     runner = Runner(table, n_cpu_workers=1, gpus=[], environment={"PYTHONPATH": str(HERE)})
     for last in (False, True):
         runner.start()
@@ -131,6 +132,7 @@ def test_an_app_that_is_stopped_in_order_repeats_its_job_next_time(table, tmp_pa
                 assert wait_for_end(table, job, 60).state == "finished"
             else:
                 wait_for(lambda: len(files(project)) > 2, "some files", 60)
+                (project / "finish").touch()
             family = children(table)
         finally:
             runner.stop()

@@ -55,7 +55,7 @@ def test_a_job_writes_its_files_and_tells_how_far_it_is(running_table, submit, t
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{i:03}.txt" for i in range(20)]
     middle = [entry for entry in seen if entry[1] == 20 and 0 < entry[0] < 20]
     assert middle, "no progress was seen"
-    assert any(rate and 5 < rate < 30 for _, _, rate in middle)
+    assert any(rate and 1 < rate < 30 for _, _, rate in middle)
     assert 0.9 < job.run_time_s < 20
 
 
@@ -109,7 +109,7 @@ def test_cancel_of_a_running_job_stops_it_and_the_worker_goes_on(running_table, 
     running_table.cancel(job, by="bob")
     found = wait_for_end(running_table, job)
     assert (found.state, found.cancelled_by, found.error) == ("cancelled", "bob", None)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert {worker.pid for worker in runner.workers()} == pids
 
 
@@ -169,10 +169,11 @@ def steps_without_kill(n):
 
 
 def kill_worker_once(table, runner, project, n=12):
-    job = table.submit("write_steps", project=project, settings={"n": n, "pause_s": 0.03}, owner="ann")
+    job = table.submit("write_steps", project=project, settings={"n": n, "pause_s": 0.03, "hold": True}, owner="ann")
     wait_for(lambda: 3 <= len(files(project)) < n, "the middle of the job")
     worker = next(worker for worker in runner.workers() if worker.job == job)
     os.kill(worker.pid, signal.SIGKILL)
+    (project / "finish").touch()
     found = wait_for_end(table, job)
     assert (found.state, found.attempt, found.error) == ("finished", 2, None)
     assert any("Attempt 1 ended" in line for line in table.log(job))
@@ -216,17 +217,39 @@ def test_what_a_job_has_started_ends_with_its_worker(running_table, submit, runn
 
 
 def test_the_cluster_survives_the_death_of_its_scheduler(running_table, submit, runner, tmp_path):
-    job = submit("write_steps", n=12, pause_s=0.05)
+    job = submit("write_steps", n=12, pause_s=0.03, hold=True)
     wait_for(lambda: len(files(tmp_path)) >= 2, "the middle of the job")
     rows = running_table.database.read("SELECT pid, name FROM processes")
     pids = {row["name"]: row["pid"] for row in rows}
     os.kill(pids["scheduler"], signal.SIGKILL)
+    (tmp_path / "finish").touch()
     found = wait_for_end(running_table, job, 60)
     assert found.state == "finished"
     assert files(tmp_path) == steps_without_kill(12)
     assert all(birth(pid) is None for pid in pids.values())
     runner.wait_ready(60)
     assert runner.state == "ready"
+
+
+def test_when_the_table_cannot_be_written_all_starts_anew_and_the_job_is_repeated(
+    running_table, submit, runner, monkeypatch, tmp_path
+):
+    """The disk is full at the moment at which the end of a job is to be stored."""
+    ledger, end, failures = runner._ledger, runner._ledger.end, []
+
+    def full(*arguments, **keywords):
+        if not failures:
+            failures.append(arguments)
+            raise JobError("The job table could not be written (disk full).")
+        return end(*arguments, **keywords)
+
+    monkeypatch.setattr(ledger, "end", full)
+    found = wait_for_end(running_table, submit("write_steps", n=3, pause_s=0.0), 60)
+    assert failures
+    assert (found.state, found.attempt) == ("finished", 2)
+    assert files(tmp_path) == steps_without_kill(3)
+    wait_for(lambda: runner.state == "ready", "the new cluster", 60)
+    assert runner.failure is None
 
 
 def test_a_second_app_on_the_same_folder_is_told_so(running_table, runner):
