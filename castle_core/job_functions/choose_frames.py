@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from castle_core import boards
 from castle_core.boards import Alternative, Board, BoardVideo, Entry
-from castle_core.errors import CastleError, ConfigError, JobError, SelectionError
+from castle_core.errors import CastleError, ConfigError, JobError, SelectionError, VideoError
 from castle_core.files import nfc
 from castle_core.frames import new_id
 from castle_core.frames.record import utc_now
@@ -148,7 +148,7 @@ class _Chooser:
                     pinned = self._pinned(stem)
                     if config.n <= len(pinned):
                         raise SelectionError(
-                            f"All {len(pinned)} frames of {stem} are pinned. Unpin some, or ask for more frames."
+                            f"All {config.n} frames of {stem} are pinned. Unpin some, or ask for more frames."
                         )
                     config = replace(config, n=config.n - len(pinned))
                     selection = select_frames(video, config, covered=self._covered(stem), task=part)
@@ -170,20 +170,31 @@ class _Chooser:
     ) -> tuple[list[BoardVideo], list[Entry]]:
         from castle_core.selection import select_from_videos
 
+        budget = whole_number(self.settings, "budget", 1) or 1
+        pinned = sum(len(self._pinned(stem)) for stem in stems)
+        if budget <= pinned:
+            raise SelectionError(f"All {pinned} frames are pinned. Unpin some, or ask for more frames.")
         with ExitStack() as stack:
-            videos = [stack.enter_context(self.project.open_video(stem)) for stem in stems]
-            names = [self.project.video(stem).name for stem in stems]
+            opened: dict[str, Video] = {}
+            for stem in stems:
+                try:
+                    opened[stem] = stack.enter_context(self.project.open_video(stem))
+                except VideoError as error:
+                    warnings.append(str(error))
+                    if len(warnings) == len(stems):
+                        raise
+            used = [config for stem, config in zip(stems, configs, strict=True) if stem in opened]
             selections = select_from_videos(
-                videos,
-                configs[0],
-                budget=whole_number(self.settings, "budget", 1) or 1,
+                list(opened.values()),
+                used,
+                budget=budget - pinned,
                 minimum=whole_number(self.settings, "minimum", 0) or 0,
                 maximum=whole_number(self.settings, "maximum", 1),
-                covered={name: self._covered(stem) for name, stem in zip(names, stems, strict=True)},
+                covered={str(video.path): self._covered(stem) for stem, video in opened.items()},
                 task=task,
             )
             board_videos, entries = [], []
-            for stem, video, config, selection in zip(stems, videos, configs, selections, strict=True):
+            for (stem, video), config, selection in zip(opened.items(), used, selections, strict=True):
                 board_videos.append(self._board_video(stem, video, config, selection))
                 entries += self._entries(stem, video, selection)
                 warnings += [f"{stem}: {line}" for line in selection.warnings]

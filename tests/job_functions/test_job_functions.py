@@ -1,6 +1,7 @@
 import inspect
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,15 +49,15 @@ class FakeSelection:
         others = {picks[0].frame_index: (free[-1],)}
         return Selection(picks, coverage, 3, 60, others, ("a frame was skipped",))
 
-    def select_from_videos(self, videos, config, *, budget, minimum=0, maximum=None, covered=None, task=QUIET):
-        self.asked.append((budget, minimum, maximum, covered))
+    def select_from_videos(self, videos, configs, *, budget, minimum=0, maximum=None, covered=None, task=QUIET):
+        self.asked.append((budget, minimum, maximum, {Path(path).name: frames for path, frames in covered.items()}))
         from dataclasses import replace
 
         return [
             self.select_frames(
-                video, replace(config, n=budget // len(videos)), covered=covered[video.path.name], task=task
+                video, replace(config, n=budget // len(videos)), covered=covered[str(video.path)], task=task
             )
-            for video in videos
+            for video, config in zip(videos, configs, strict=True)
         ]
 
 
@@ -178,6 +179,28 @@ def test_one_budget(project, selection):
         *(("rat", index) for index in (0, 1, 3)),
     ]
     assert [entry.id for entry in board.entries] == list(range(6))
+
+
+def test_one_budget_with_pinned_frames_and_an_unreadable_video(project, selection):
+    videos = [{"name": "mouse"}, {"name": "rat"}]
+    (project.path / "videos" / "rat.mp4").write_text("no video")
+    _choose(project, videos=videos, settings={"budget": 4})
+    boards.set_state(project, "job-1-2", [1, 3], "pin")
+    _choose(project, _Job("job-2-3"), videos=videos, settings={"budget": 4}, again="job-1-2")
+    assert selection.asked[-2][:2] == (2, 0)
+    board = boards.load_board(project, "job-2-3")
+    assert [(entry.frame_index, entry.state) for entry in board.entries] == [
+        (0, "keep"),
+        (1, "pin"),
+        (2, "keep"),
+        (3, "pin"),
+    ]
+    assert board.warnings[0] == "rat.mp4 is not a video."
+    with pytest.raises(SelectionError, match="pinned"):
+        _choose(project, _Job("job-3-4"), videos=videos, settings={"budget": 2}, again="job-2-3")
+    (project.path / "videos" / "mouse.mp4").write_text("no video")
+    with pytest.raises(VideoError, match="is not a video"):
+        _choose(project, _Job("job-4-5"), videos=videos, settings={"budget": 2})
 
 
 def test_straight_to_disk(project, selection):
