@@ -82,11 +82,11 @@ def read_header(path: Path) -> Header:
         found = ", ".join(kinds) or f"{','.join(rows[0])[:60]!r}"
         raise PredictionError(f"{path.name} is no keypoint table: its header is {found}. {_EXPECTED}")
     parts, coords = kinds["bodyparts"], kinds["coords"]
-    if len({len(row) for row in kinds.values()}) != 1:
+    if len({len(row) for kind, row in kinds.items() if kind != "scorer"}) != 1:  # some files name fewer scorers
         raise PredictionError(f"{path.name}: its header rows have different numbers of columns. {_EXPECTED}")
     n_index = next((column for column in range(1, len(coords)) if coords[column].strip()), len(coords))
     animals = kinds.get("individuals", [""] * len(coords))
-    scorers = kinds.get("scorer", [""] * len(coords))
+    scorers = (kinds.get("scorer", []) + [""] * len(coords))[: len(coords)]
     columns: dict[tuple[str, str, str], int] = {}
     for column in range(n_index, len(coords)):
         part, coord = parts[column].strip(), coords[column].strip()
@@ -227,7 +227,7 @@ def blocks(path: Path, header_lines: int, n_columns: int, n_index: int, columns:
                     yield cells, frame[columns].to_numpy()
                     done += 1
             return
-        except pd.errors.EmptyDataError:
+        except (pd.errors.EmptyDataError, IndexError):  # pandas' ways to say that no row follows
             return
         except UnicodeDecodeError as error:
             raise _not_text(path) from error
