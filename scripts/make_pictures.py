@@ -30,7 +30,7 @@ ARGUMENTS = [
 ]
 VIEW = {"width": 1440, "height": 960}
 READY_SECONDS = 90
-JOB_MS = 300_000
+JOB_MS = 180_000
 
 
 @contextmanager
@@ -89,9 +89,10 @@ def tour(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) 
     write = page.get_by_role("button", name="Write ").first
     write.wait_for(timeout=JOB_MS)
     settle(page)
-    board = page.get_by_role("heading", name="Board").or_(page.get_by_text("cover as much as")).first
+    board = page.get_by_role("heading", name="Look at the frames")
     board.evaluate("element => element.scrollIntoView({block: 'start'})")
     page.mouse.move(0, 0)
+    page.wait_for_timeout(2000)  # the gallery asks for its thumbnails when it comes into sight
     picture(page, pictures / f"board-{theme}.png")
 
 
@@ -116,7 +117,13 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
             for theme in ("light", "dark"):
                 context = browser.new_context(viewport=VIEW, color_scheme=theme, device_scale_factor=1)
-                tour(context.new_page(), address, options.out, theme, choose=theme == "light")
+                page = context.new_page()
+                try:
+                    tour(page, address, options.out, theme, choose=theme == "light")
+                except Exception:
+                    page.screenshot(path=options.out / "failed.png", full_page=True)
+                    print(f"What the page looked like: {options.out / 'failed.png'}")
+                    raise
                 context.close()
             browser.close()
     finally:

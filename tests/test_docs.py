@@ -17,7 +17,8 @@ COMMANDS = typer.main.get_command(app).commands
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|srcset|href)="([^"]+)"', text)
+    for target in targets:
         if target.startswith(("http://", "https://", "#", "mailto:")):
             continue
         path, _, anchor = target.partition("#")
