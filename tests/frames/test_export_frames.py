@@ -1,4 +1,5 @@
 import json
+import os
 
 import cv2
 import numpy as np
@@ -245,3 +246,19 @@ def test_a_linked_frames_folder_is_written_through_the_link(project, tmp_path):
         "selected_frames.csv",
         "selection.json",
     ]
+
+
+def test_the_umask_and_the_folders_group_decide_about_rights(project):
+    groups = [group for group in os.getgroups() if group != project.path.stat().st_gid]
+    group = 12345 if os.getuid() == 0 else (groups or [None])[0]
+    if group is not None:
+        os.chown(project.path, -1, group)
+        project.path.chmod(0o2770)
+    before = os.umask(0o007)
+    try:
+        folder = export_frames(project, "mouse", [5]).directory
+    finally:
+        os.umask(before)
+    for path in (folder, *folder.iterdir()):
+        assert path.stat().st_mode & 0o777 == (0o770 if path.is_dir() else 0o660), path
+        assert group is None or path.stat().st_gid == group, path

@@ -6,10 +6,11 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from fake_videos import tree
 
 from castle_core.cli.app import app
 from castle_core.cli.output import run_app
-from castle_core.errors import FrameIndexError
+from castle_core.errors import FrameDecodeError, FrameIndexError
 from castle_core.frames import export_frames
 from castle_core.projects import Project
 from castle_core.video import VideoWriter, open_video
@@ -127,3 +128,31 @@ def test_a_second_video_of_one_stem_needs_another_name(project, video_file, tmp_
         assert run_app(app, [*command, "--name", "day2_A Mouse"]) == 0
     assert [entry.stem for entry in project.videos()] == ["a mouse", "day2_A Mouse"]
     assert list(project.selected("day2_A Mouse")) == [5]
+
+
+def _damage_group(path, key_frame):
+    """Blank the bytes of a key frame, which spoils its whole group."""
+    with open_video(path) as video:
+        sizes = video.packet_sizes
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4 + int(sizes[:key_frame].sum())
+    data[start : start + int(sizes[key_frame])] = bytes(int(sizes[key_frame]))
+    path.write_bytes(data)
+
+
+def test_a_damaged_group(project):
+    _damage_group(project.path / "videos" / "a mouse.mp4", 40)
+    export_frames(project, "a mouse", [5])
+    before = tree(project.path)
+    with pytest.raises(FrameDecodeError, match=r"^Frame 45 of a mouse\.mp4 cannot be decoded") as caught:
+        export_frames(project, "a mouse", [20, 45])
+    assert caught.value.frame_index == 45
+    assert tree(project.path) == before
+    done = export_frames(project, "a mouse", [39, 60])
+    assert done.context_written == (37, 38, 61, 62)
+    assert [warning.split(" of ")[0] for warning in done.warnings] == [
+        "Context frame 40",
+        "Context frame 41",
+        "Context frame 58",
+        "Context frame 59",
+    ]

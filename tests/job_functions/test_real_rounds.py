@@ -1,6 +1,7 @@
 """From a real video to a board, to disk, and back: with the real reader and the real selection."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from castle_core import boards
 from castle_core.cli.app import app
 from castle_core.cli.output import run_app
+from castle_core.errors import VideoError
 from castle_core.frames import list_rounds, undo_round
+from castle_core.job_functions.check_upload import check_upload
 from castle_core.job_functions.choose_frames import choose_frames
 from castle_core.job_functions.write_board import write_board
 from castle_core.progress import QUIET
@@ -111,3 +114,35 @@ def test_the_command_line_and_the_job_choose_and_write_the_same(project, tmp_pat
     for files in (ours, theirs):
         files["selection.json"] = json.loads(files["selection.json"])["rounds"][0]["frames"]
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda data: b"hello, this is no video" * 50, "new.mp4 was not added to the project"),
+        (lambda data: b"", "new.mp4 was not added to the project"),
+        (lambda data: data[: data.index(b"mdat") + 500], "new.mp4 was not added to the project"),
+    ],
+)
+def test_uploads_that_are_no_videos_are_told_so_under_their_name(project, videos, spoil, words):
+    upload = project.cache_dir / "uploads" / "3f2a.part.mp4"
+    upload.parent.mkdir()
+    upload.write_bytes(spoil((videos / "b.mp4").read_bytes()))
+    with pytest.raises(VideoError) as caught:
+        check_upload(QUIET, project=str(project.path), owner="ada", path=str(upload), name="new.mp4")
+    assert str(caught.value).startswith(words)
+    assert "3f2a" not in str(caught.value)
+    assert upload.exists()
+    assert len(project.videos()) == 2
+
+
+def test_a_checked_upload_keeps_its_index(project, videos):
+    upload = project.cache_dir / "uploads" / "3f2a"
+    upload.parent.mkdir()
+    shutil.copy(videos / "b.mp4", upload)
+    said = check_upload(QUIET, project=str(project.path), owner="ada", path=str(upload), name="new one.mp4")
+    assert said["n_frames"] == 120
+    before = {path.name for path in (project.cache_dir / "index").iterdir()}
+    with project.open_video("new one") as video:
+        assert video.n_frames == 120
+    assert {path.name for path in (project.cache_dir / "index").iterdir()} == before
