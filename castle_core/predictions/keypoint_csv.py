@@ -173,11 +173,13 @@ def count_lines(path: Path) -> Layout:
     last = b"\n"
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
-            n_lines += block.count(b"\n")
+            # a carriage return alone ends a line too; of a pair that two blocks share, the second half is no line
+            n_lines += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+            n_lines -= last == b"\r" and block[:1] == b"\n"
             n_commas += block.count(b",")
             quoted = quoted or b'"' in block
             last = block[-1:]
-    return Layout(n_lines + (last != b"\n"), quoted, n_commas)
+    return Layout(n_lines + (last not in b"\r\n"), quoted, n_commas)
 
 
 def blocks(path: Path, header_lines: int, n_columns: int, n_index: int, columns: list[int]) -> Iterator[Any]:

@@ -29,7 +29,7 @@ def read_prediction_csv(path: Path, *, individual: str | None = None) -> Predict
     header = read_header(path)
     layout = count_lines(path)
     check_widths(path, layout, header.n_lines, header.n_columns)
-    rows_at_most = max(0, layout.n_lines - header.n_lines)
+    rows_at_most = max(0, layout.n_lines - header.n_lines) + 1
     points = header.points
     coords = [c for c in header.coords if c in {"x", "y", "likelihood"} or _all_have(header, c)]
     where = [(header.columns[(a, p, c)], p_index, c) for p_index, (a, p) in enumerate(points) for c in coords
