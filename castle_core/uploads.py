@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -33,6 +34,7 @@ _MAX_STEP_S = 24 * 3600.0
 _READ_BYTES = 4 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
 State = Literal["receiving", "received", "duplicate"]
+_FINISHING = threading.Lock()
 
 
 class UploadRefusedError(CastleError):
@@ -233,10 +235,11 @@ class UploadStore:
         except OSError as error:
             raise write_error(final, error) from error
         received = replace(received, sha256=digest.hexdigest())
-        if self._is_known(received):
-            received = replace(received, state="duplicate")
-            final.unlink(missing_ok=True)
-        self.save(received)
+        with _FINISHING:  # of two tabs that end at the same moment, one finds the other
+            if self._is_known(received):
+                received = replace(received, state="duplicate")
+                final.unlink(missing_ok=True)
+            self.save(received)
         return received
 
     def _is_known(self, upload: Upload) -> bool:

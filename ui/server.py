@@ -59,6 +59,7 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
     runner = _start_runner() if settings().runner else None
     house_keeping = asyncio.create_task(_keep_house(), name="castle house-keeping")
     _limit_shutdown()
+    _use_only_our_navigation()
     try:
         print_link()
         yield {}
@@ -70,6 +71,17 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
                 await to_thread.run_sync(runner.stop)
             except CastleError as error:
                 _LOGGER.warning("%s", error)
+
+
+def _use_only_our_navigation() -> None:
+    """Keep Streamlit from taking ``pages/`` for its older kind of app until the first page has run.
+
+    Else the first visit after a start, if it is to a page's own address, runs that page without all that surrounds it.
+    """
+    from streamlit.runtime.pages_manager import PagesManager
+
+    if hasattr(PagesManager, "uses_pages_directory"):
+        PagesManager.uses_pages_directory = False
 
 
 def _start_runner() -> "Runner":
