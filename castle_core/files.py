@@ -186,7 +186,7 @@ def locked(path: Path, *, timeout_s: float = LOCK_SECONDS) -> Iterator[None]:
     name = _lock_name(path.name)
     lock_path = path.with_name(f".{name}.lock")
     holder_path = path.with_name(f".{name}.lock-holder")
-    lock = filelock.FileLock(lock_path, timeout=timeout_s)
+    lock = filelock.FileLock(lock_path, timeout=timeout_s, mode=0o666 & ~current_umask())
     try:
         lock.acquire()
     except filelock.Timeout as error:
@@ -215,7 +215,7 @@ def is_locked(path: Path) -> bool:
     lock_path = path.with_name(f".{_lock_name(path.name)}.lock")
     if not lock_path.exists():
         return False
-    lock = filelock.FileLock(lock_path, timeout=0)
+    lock = filelock.FileLock(lock_path, timeout=0, mode=0o666 & ~current_umask())
     try:
         lock.acquire()
     except (filelock.Timeout, OSError):

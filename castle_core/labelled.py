@@ -15,7 +15,7 @@ from castle_core.files import nfc
 
 _HEADERS = {"scorer", "individuals", "bodyparts", "coords"}
 _IMAGE = re.compile(r"\.(png|jpe?g|tiff?|bmp)$", re.IGNORECASE)
-_LAST_NUMBER = re.compile(r"(\d+)\D*$")
+_NUMBER = re.compile(r"^(.*?)(\d+)$", re.DOTALL)
 _LABELED_DATA = "labeled-data"
 
 
@@ -51,9 +51,17 @@ class LabelTable:
 
 
 def frame_index_of(name: str) -> int | None:
-    """Return the frame index in an image's file name: its last number (``cam1_img0005.png`` is frame 5)."""
-    found = _LAST_NUMBER.search(_IMAGE.sub("", name))
-    return int(found.group(1)) if found else None
+    """Return the frame index in an image's file name: the number at its end (``cam1_img0005.png`` is frame 5).
+
+    ``img00000143 2.png`` and ``img00000143 (1).png`` are copies that somebody made, and no frame 2 or 1.
+    """
+    found = _NUMBER.match(_IMAGE.sub("", name))
+    if not found:
+        return None
+    before, number = found.groups()
+    if before[-1:].isspace() and any(letter.isdecimal() for letter in before):
+        return None
+    return int(number)
 
 
 def label_files(project: Path) -> list[Path]:

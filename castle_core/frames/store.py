@@ -103,7 +103,7 @@ def store_frames(
             asked.update(needed)
             task.progress(0, len(needed), folder.name)
             for n_done, (index, data) in enumerate(images(needed) if needed else (), start=1):
-                staged_names[index] = listed.get(index) or wanted_name(wanted.get(index), index)
+                staged_names[index] = _name(index, listed, wanted)
                 staged.add(staged_names[index], data)
                 task.progress(n_done, len(needed), folder.name)
             _check_complete(wanted, on_disk, staged_names, asked, stem)
@@ -161,13 +161,17 @@ def _merged(
     if picked:
         record = record.with_round(Round(round_info, tuple(picked), context))
     record = replace(record, video=record.video or video_name, written=record.written | frozenset(new.values()))
-    listed = selected | {frame.frame_index: frame.name for frame in picked}
+    again = {index: name for index, name in new.items() if index in selected}  # a listed image that was lost
+    listed = selected | again | {frame.frame_index: frame.name for frame in picked}
     change = Change(tuple(new.values()), (), dict(sorted(listed.items())), record, round_info.id, others)
     return change, result
 
 
-def wanted_name(frame: RoundFrame | None, frame_index: int) -> str:
-    """Return the name that a frame without an image gets."""
+def _name(frame_index: int, listed: Mapping[int, str], wanted: Mapping[int, RoundFrame]) -> str:
+    """Return the name that a frame without an image gets: the listed one if that is lost, else the usual one."""
+    if listed.get(frame_index, "").lower().endswith(".png"):
+        return listed[frame_index]
+    frame = wanted.get(frame_index)
     return frame.name if frame is not None and frame.name else frame_name(frame_index)
 
 

@@ -146,7 +146,7 @@ def staging(project: "Project", stem: str) -> Iterator[Staging]:
     with locked(make_folder(project.cache_dir / "frames") / stem):
         try:
             path.mkdir()
-            alive = filelock.FileLock(path / _ALIVE, timeout=0)
+            alive = filelock.FileLock(path / _ALIVE, timeout=0, mode=0o666 & ~current_umask())
             alive.acquire()
         except OSError as error:
             raise write_error(path, error) from error
@@ -180,7 +180,7 @@ def _recover(project: "Project", stem: str) -> None:
             _carry_out(project, stem, path)
             shutil.rmtree(path, ignore_errors=True)
             continue
-        alive = filelock.FileLock(path / _ALIVE, timeout=0)
+        alive = filelock.FileLock(path / _ALIVE, timeout=0, mode=0o666 & ~current_umask())
         with contextlib.suppress(filelock.Timeout, OSError):
             alive.acquire()
             alive.release()

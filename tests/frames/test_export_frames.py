@@ -117,6 +117,15 @@ def test_a_listed_image_that_was_lost_is_written_again_under_its_name(project):
     assert np.array_equal(_rgb(folder / "img0010.png"), pixels(0, 10))
 
 
+def test_a_listed_jpeg_that_was_lost_becomes_a_png(project):
+    folder = project.path / "labeled-data" / "mouse"
+    folder.mkdir(parents=True)
+    (folder / "selected_frames.csv").write_text("img0010.jpg\n")
+    export_frames(project, "mouse", [10], context=0)
+    assert project.selected("mouse") == {10: "img00000010.png"}
+    assert np.array_equal(_rgb(folder / "img00000010.png"), pixels(0, 10))
+
+
 def test_images_found_without_a_list_stay_covered_but_unselected(project):
     folder = project.path / "labeled-data" / "mouse"
     folder.mkdir(parents=True)
@@ -262,3 +271,6 @@ def test_the_umask_and_the_folders_group_decide_about_rights(project):
     for path in (folder, *folder.iterdir()):
         assert path.stat().st_mode & 0o777 == (0o770 if path.is_dir() else 0o660), path
         assert group is None or path.stat().st_gid == group, path
+    locks = list((project.path / ".castle" / "frames").glob(".*.lock"))
+    assert locks
+    assert {lock.stat().st_mode & 0o777 for lock in locks} == {0o660}  # the group may take them as well

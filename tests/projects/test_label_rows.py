@@ -89,7 +89,12 @@ def test_a_changed_file_is_read_again(tmp_path):
         ("cam1_img0005.png", 5),
         ("frame_303.jpg", 303),
         ("2024-01-02_img7.png", 7),
+        ("frame 303.png", 303),
         ("img.png", None),
+        ("img00000143 (1).png", None),
+        ("img00000143 2.png", None),
+        ("img00000143 copy 2.png", None),
+        ("img00000143_labeled.png", None),
     ],
 )
 def test_frame_index_of_a_name(name, index):
