@@ -195,11 +195,9 @@ class Cluster(SpecCluster):  # type: ignore[misc]
         on_removed: Callable[[str], None],
     ) -> None:
         self._on_removed = on_removed
+        self._surroundings = surroundings
         super().__init__(
-            workers={
-                name: {"cls": ChildProcess, "options": {"name": name, "surroundings": surroundings, **options}}
-                for name, options in workers.items()
-            },
+            workers={name: self._specification(name, options) for name, options in workers.items()},
             scheduler={"cls": ChildProcess, "options": {"name": "scheduler", "surroundings": surroundings}},
             security=surroundings.certificates.security(),
             asynchronous=True,
@@ -207,6 +205,14 @@ class Cluster(SpecCluster):  # type: ignore[misc]
             shutdown_on_close=False,
             name="castle",
         )
+
+    def _specification(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {"cls": ChildProcess, "options": {"name": name, "surroundings": self._surroundings, **options}}
+
+    async def add(self, name: str, options: Mapping[str, Any]) -> None:
+        """Start one more worker; `options` are its ``resources`` and ``environment``."""
+        self.worker_spec[name] = self._specification(name, options)
+        await self
 
     async def replace(self, name: str) -> None:
         """Start a new process for the worker `name`, whose process has ended."""

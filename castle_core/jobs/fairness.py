@@ -35,6 +35,11 @@ def choose_next(waiting: Iterable[Waiting], running: Mapping[str, int], turns: M
     )
 
 
+def guests(waiting: Iterable[Waiting], running: Mapping[str, int]) -> list[Waiting]:
+    """Return the jobs of those for whom nothing runs: a worker for guests takes no others."""
+    return [item for item in waiting if not running.get(item.owner)]
+
+
 def queue_order(waiting: Iterable[Waiting], running: Mapping[str, int], turns: Mapping[str, int]) -> list[int]:
     """Return the ids of the waiting jobs in the order in which they would start if none of them ended."""
     queues: dict[str, list[Waiting]] = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from castle_core.errors import JobError
-from castle_core.jobs.fairness import choose_next
+from castle_core.jobs.fairness import choose_next, guests
 from castle_core.jobs.job import Job
 from castle_core.jobs.table import JobTable, add_log_line, queue_state
 
@@ -67,10 +67,16 @@ class Ledger:
                 (*wants_gpu, *wants_gpu),
             )
 
-    def begin_next(self, pool: str, worker: str) -> Job | None:
-        """Take the job whose turn it is out of the queue for `worker`, as a new attempt; None if nobody waits."""
+    def begin_next(self, pool: str, worker: str, *, for_guests: bool = False) -> Job | None:
+        """Take the job whose turn it is out of the queue for `worker`, as a new attempt; None if nobody waits.
+
+        With `for_guests`, only people for whom nothing runs in this pool are served.
+        """
         with self._database.transaction() as connection:
-            chosen = choose_next(*queue_state(self._database, pool))
+            waiting, running, turns = queue_state(self._database, pool)
+            if for_guests:
+                waiting = guests(waiting, running)
+            chosen = choose_next(waiting, running, turns)
             if chosen is None:
                 return None
             connection.execute(
@@ -85,6 +91,11 @@ class Ledger:
                 (chosen.owner,),
             )
         return self._table.get(chosen.job)
+
+    def n_guests(self, pool: str) -> int:
+        """Return how many people wait for whom nothing runs in this pool."""
+        waiting, running, _ = queue_state(self._database, pool)
+        return len({item.owner for item in guests(waiting, running)})
 
     def running(self) -> list[Job]:
         """Return the jobs whose state is running."""

@@ -118,3 +118,14 @@ def _marked(run_mark: str) -> set[int]:
             if folder.stat().st_uid == os.getuid() and needle in (folder / "environ").read_bytes().split(b"\0"):
                 result.add(int(folder.name))
     return result
+
+
+def describe_exit(code: int) -> str:
+    """Say in words how a process ended; `code` is its exit code, or minus the signal that killed it."""
+    if code == -9:
+        return "the process was killed, as the system does when memory is full"
+    if code == -11:
+        return "the process crashed with a segmentation fault"
+    if code < 0:
+        return f"the process was ended by signal {-code}"
+    return f"the process ended with code {code}"

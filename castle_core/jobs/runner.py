@@ -31,6 +31,9 @@ class Runner:
         The jobs; pages should use the same object, so that the runner hears of new jobs at once, not a second later.
     n_cpu_workers : int, optional
         Worker processes for jobs without a GPU; by default a quarter of the cores, 2 to 4.
+    n_guest_workers : int
+        How many more worker processes may be started for people for whom nothing runs while long jobs of others
+        hold all CPU workers.
     gpus : sequence of str, optional
         Values for ``CUDA_VISIBLE_DEVICES``, one worker each; by default the GPUs that are visible.
     cancel_grace_s : float
@@ -51,6 +54,7 @@ class Runner:
         table: JobTable,
         *,
         n_cpu_workers: int | None = None,
+        n_guest_workers: int = 2,
         gpus: Sequence[str] | None = None,
         cancel_grace_s: float = 10.0,
         max_attempts: int = 3,
@@ -64,6 +68,7 @@ class Runner:
         self._ledger = Ledger(table)
         self._settings = ServiceSettings(
             n_cpu_workers=n_cpu_workers,
+            n_guest_workers=n_guest_workers,
             gpus=None if gpus is None else tuple(gpus),
             cancel_grace_s=cancel_grace_s,
             max_attempts=max_attempts,

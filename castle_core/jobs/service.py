@@ -15,7 +15,7 @@ from castle_core.jobs.gpus import visible_gpus
 from castle_core.jobs.job import Job
 from castle_core.jobs.lease import LeaseBook
 from castle_core.jobs.ledger import Ledger, RecordedProcess, Report
-from castle_core.jobs.processes import kill_group
+from castle_core.jobs.processes import describe_exit, kill_group
 from castle_core.jobs.table import JobTable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0  # other processes cannot wake us; this is how long their requests may lie
 RESTART_SECONDS = (0.0, 0.0, 1.0, 5.0, 15.0, 60.0)  # pauses before what keeps dying is started again
 STABLE_SECONDS = 60.0
+_GUEST_SECONDS = 1.5  # short jobs end by themselves in that time
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ServiceSettings:
     """What `Runner` was given; see there. `run_mark` marks all processes of this table."""
 
     n_cpu_workers: int
+    n_guest_workers: int
     gpus: tuple[str, ...] | None
     cancel_grace_s: float
     max_attempts: int
@@ -56,6 +58,7 @@ class _Worker:
 
     name: str
     pool: str
+    for_guests: bool = False
     pid: int | None = None
     address: str | None = None
     started: float = 0.0
@@ -95,6 +98,8 @@ class Service:
         self._news = asyncio.Event()
         self._broken: str | None = None
         self._ending = False
+        self._told_ready = False
+        self._guests_since: float | None = None
         self._workers: dict[str, _Worker] = {}
         self._pids: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,6 +138,7 @@ class Service:
             self._ledger.sort_into_pools(has_gpu=bool(gpus))
             self._pass_on_cancels()
             self._hand_out()
+            self._invite_guests()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), self._seconds_to_next_look())
             self._news.clear()
@@ -194,23 +200,22 @@ class Service:
         self._client.subscribe_topic(REPORTS_TOPIC, self._on_report)
 
     def _worker_options(self, gpus: Sequence[str]) -> dict[str, dict[str, Any]]:
-        n_threads = max(1, (os.cpu_count() or 1) // (self._settings.n_cpu_workers + len(gpus)))
-        limits = {
-            name: os.environ.get(name, str(n_threads))
-            for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        }
-        options: dict[str, dict[str, Any]] = {}
-        for number in range(self._settings.n_cpu_workers):
-            options[f"cpu-{number}"] = {
-                "resources": {"CPU": 1},
-                "environment": {**limits, "CUDA_VISIBLE_DEVICES": ""},
-            }
+        options = {f"cpu-{number}": self._cpu_options() for number in range(self._settings.n_cpu_workers)}
         for number, gpu in enumerate(gpus):
             options[f"gpu-{number}"] = {
                 "resources": {"GPU": 1},
-                "environment": {**limits, "CUDA_VISIBLE_DEVICES": gpu},
+                "environment": {**self._thread_limits(), "CUDA_VISIBLE_DEVICES": gpu},
             }
         return options
+
+    def _cpu_options(self) -> dict[str, Any]:
+        return {"resources": {"CPU": 1}, "environment": {**self._thread_limits(), "CUDA_VISIBLE_DEVICES": ""}}
+
+    def _thread_limits(self) -> dict[str, str]:
+        """Share the cores between the CPU workers, unless the administrator has set limits."""
+        n_threads = str(max(1, (os.cpu_count() or 1) // self._settings.n_cpu_workers))
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        return {name: os.environ.get(name, n_threads) for name in names}
 
     # -- jobs
 
@@ -241,11 +246,33 @@ class Service:
         """Give every free worker the job whose turn it is."""
         for worker in self._workers.values():
             while worker.address is not None and worker.job is None:
-                job = self._ledger.begin_next(worker.pool, worker.name)
+                job = self._ledger.begin_next(worker.pool, worker.name, for_guests=worker.for_guests)
                 if job is None:
                     break
                 worker.job, worker.job_began, worker.cancel_told = job, time.monotonic(), None
                 self._submit(worker, worker.address, job)
+
+    def _invite_guests(self) -> None:
+        """Start another worker for people for whom nothing runs, where all others are held by long jobs.
+
+        One person's long jobs would otherwise keep everybody else waiting for hours. Such workers come when they are
+        first needed and then stay.
+        """
+        if self._cluster is None or not self._told_ready:
+            return
+        now = time.monotonic()
+        there = [worker for worker in self._workers.values() if worker.for_guests]
+        coming = [worker for worker in self._workers.values() if worker.pool == "cpu" and worker.job is None]
+        if coming or len(there) >= self._settings.n_guest_workers or not self._ledger.n_guests("cpu"):
+            self._guests_since = None
+            return
+        self._guests_since = self._guests_since or now
+        if now - self._guests_since < _GUEST_SECONDS:
+            return
+        self._guests_since = None
+        name = f"guest-{len(there)}"
+        self._workers[name] = _Worker(name, "cpu", for_guests=True)
+        self._spawn(self._cluster.add(name, self._cpu_options()))
 
     def _submit(self, worker: _Worker, address: str, job: Job) -> None:
         from castle_core.jobs.work import run_attempt
@@ -352,6 +379,7 @@ class Service:
             return
         worker.address = address
         if all(item.address is not None for item in self._workers.values()):
+            self._told_ready = True
             self._tell_ready()
         self._news.set()
 
@@ -410,14 +438,3 @@ class Service:
         if error is not None:
             _LOG.error("a part of the job runner failed", exc_info=error)
             self._break(f"The jobs could not go on ({error}).")
-
-
-def describe_exit(code: int) -> str:
-    """Say in words how a process ended; `code` is its exit code, or minus the signal that killed it."""
-    if code == -9:
-        return "the process was killed, as the system does when memory is full"
-    if code == -11:
-        return "the process crashed with a segmentation fault"
-    if code < 0:
-        return f"the process was ended by signal {-code}"
-    return f"the process ended with code {code}"

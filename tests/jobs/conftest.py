@@ -20,7 +20,9 @@ def runner(tmp_path_factory):
     """A runner with two CPU workers and a quick end for jobs that do not react to Cancel."""
     table = JobTable(tmp_path_factory.mktemp("jobs") / "jobs.sqlite", kinds=KINDS)
     began = time.monotonic()
-    runner = Runner(table, n_cpu_workers=2, gpus=[], cancel_grace_s=1.0, environment={"PYTHONPATH": str(HERE)})
+    runner = Runner(
+        table, n_cpu_workers=2, n_guest_workers=1, gpus=[], cancel_grace_s=1.0, environment={"PYTHONPATH": str(HERE)}
+    )
     runner.start()
     runner.start_took_s = time.monotonic() - began
     try:

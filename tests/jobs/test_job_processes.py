@@ -11,7 +11,6 @@ from castle_core.jobs.app_lock import AppLock, running_app
 from castle_core.jobs.gpus import parse_listing, visible_gpus
 from castle_core.jobs.processes import RUN_VARIABLE, birth, end_leftovers
 from castle_core.jobs.runner import Runner
-from castle_core.jobs.service import describe_exit
 
 SLEEPER = "import time; time.sleep(600)"
 PARENT = """

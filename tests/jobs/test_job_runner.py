@@ -85,20 +85,21 @@ def test_a_job_for_a_gpu_runs_without_one_too(running_table, submit):
     assert wait_for_end(running_table, submit("on_gpu")).state == "finished"
 
 
-def test_one_job_a_worker_and_nobody_is_held_up_by_another(running_table, submit, tmp_path):
+def test_one_job_a_worker_and_nobody_is_held_up_by_another(running_table, submit, runner, tmp_path):
     holding = [submit("wait_for_file", "ann"), submit("wait_for_file", "ann")]
     wait_for_start(running_table, *holding)
-    queue = [submit("talk", "ann") for _ in range(4)] + [submit("talk", "bob"), submit("talk", "cy")]
-    time.sleep(0.3)
-    assert all(running_table.get(job).state == "queued" for job in queue)
-    assert running_table.queue_position(queue[4]) == 0
-    assert running_table.queue_position(queue[5]) == 1
+    mine = [submit("talk", "ann") for _ in range(4)]
+    others = [submit("talk", "bob"), submit("talk", "cy"), submit("talk", "bob")]
+    assert running_table.queue_position(mine[0]) >= 1
+    for job in others:  # while ann's jobs hold all workers but the one for guests
+        assert wait_for_end(running_table, job).worker == "guest-0"
+    assert [running_table.get(job).state for job in mine] == ["queued"] * 4
+    assert running_table.queue_position(mine[0]) == 0
+    assert running_table.queue_position(mine[3]) == 3
     (tmp_path / "go").touch()
-    for job in queue:
-        wait_for_end(running_table, job)
-    turns = {row["owner"]: row["turn"] for row in running_table.database.read("SELECT * FROM turns")}
-    assert turns["bob"] < turns["ann"]
-    assert turns["cy"] < turns["ann"]
+    for job in mine:
+        assert wait_for_end(running_table, job).state == "finished"
+    assert len(runner.workers()) == 3
 
 
 def test_cancel_of_a_running_job_stops_it_and_the_worker_goes_on(running_table, submit, runner):
@@ -121,7 +122,7 @@ def test_a_job_that_does_not_react_to_cancel_loses_its_worker(running_table, sub
     found = wait_for_end(running_table, job)
     assert (found.state, found.attempt) == ("cancelled", 1)
     assert any("did not stop within 1 s" in line for line in running_table.log(job))
-    wait_for(lambda: len(pids & {worker.pid for worker in runner.workers()}) == 1, "another worker")
+    wait_for(lambda: len(pids - {worker.pid for worker in runner.workers()}) == 1, "another worker")
     wait_for(lambda: all(worker.ready for worker in runner.workers()), "that it is ready")
 
 
@@ -231,6 +232,7 @@ def test_the_cluster_survives_the_death_of_its_scheduler(running_table, submit, 
     assert runner.state == "ready"
 
 
+@pytest.mark.heavy
 def test_when_the_table_cannot_be_written_all_starts_anew_and_the_job_is_repeated(
     running_table, submit, runner, monkeypatch, tmp_path
 ):
@@ -275,14 +277,14 @@ def test_another_process_asks_by_the_table(running_table, submit, runner):
 
 def test_all_listen_on_loopback_only_and_speak_only_tls_with_our_key(running_table, runner):
     pids = [row["pid"] for row in running_table.database.read("SELECT pid FROM processes")]
-    assert len(pids) == 3
+    assert len(pids) >= 3
     listening = [
         connection.laddr
         for pid in pids
         for connection in psutil.Process(pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert len(listening) == 3  # one each: no dashboard
+    assert len(listening) == len(pids)  # one each: no dashboard
     assert {address.ip for address in listening} == {"127.0.0.1"}
     key = running_table.folder / "tls" / "key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600

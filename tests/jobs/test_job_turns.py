@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from castle_core.jobs.fairness import Waiting, choose_next, queue_order
+from castle_core.jobs.fairness import Waiting, choose_next, guests, queue_order
 
 
 def test_nobody_waits():
@@ -45,3 +45,8 @@ def test_no_owner_is_ever_more_than_one_job_ahead_of_another_who_waits(owners):
     for owner in set(owners):
         mine = [job for job in order if owners[job] == owner]
         assert mine == sorted(mine)
+
+
+def test_guests_are_those_for_whom_nothing_runs():
+    waiting = [Waiting(1, "ann", 1), Waiting(2, "bob", 2), Waiting(3, "cy", 3)]
+    assert [item.owner for item in guests(waiting, {"ann": 2, "bob": 0})] == ["bob", "cy"]
