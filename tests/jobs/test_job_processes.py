@@ -9,7 +9,7 @@ from castle_test_waiting import wait_for
 from castle_core.errors import JobError
 from castle_core.jobs.app_lock import AppLock, running_app
 from castle_core.jobs.gpus import parse_listing, visible_gpus
-from castle_core.jobs.processes import RUN_VARIABLE, birth, end_leftovers
+from castle_core.jobs.processes import RUN_VARIABLE, birth, describe_exit, end_leftovers
 from castle_core.jobs.runner import Runner
 
 SLEEPER = "import time; time.sleep(600)"
