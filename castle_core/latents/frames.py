@@ -7,7 +7,7 @@ stays flat however long the video is.
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,13 @@ from castle_core.preprocess import (
     Affine,
     Poses,
     Preprocess,
+    compose,
     crop_affine,
     crop_size,
     render_input,
+    resize_affine,
     turned,
+    warp_mask,
 )
 from castle_core.rois import Mask, MaskSource
 from castle_core.video import Video
@@ -49,6 +52,12 @@ class Prepared:
         ROI ids, one for each angle.
     affine : (2, 3) float64 array or None
         Source to input pixels, without a turn.
+    frame : (H, W, 3) uint8 array or None
+        The source frame, where the picture is made on a GPU; `images` is empty then.
+    affines : list of (2, 3) float64 arrays
+        Source to crop pixels, one for each angle, where the picture is made on a GPU.
+    crop_masks : list of (h, w) uint8 arrays
+        ROI ids in the crop's geometry, one for each angle, where the background is removed on a GPU.
     """
 
     frame_index: int
@@ -56,6 +65,9 @@ class Prepared:
     images: list[npt.NDArray[np.uint8]]
     masks: list[Mask]
     affine: Affine | None
+    frame: npt.NDArray[np.uint8] | None = None
+    affines: list[Affine] = field(default_factory=list)
+    crop_masks: list[Mask] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,8 @@ def prepare(
         return Prepared(frame_index, status or NO_MASK, [], [], None)
     affine = source_affine(view.preprocess, poses, frame_index)
     width, height = crop_size(view.preprocess, frame.shape[1], frame.shape[0])
+    if encoder.device != "cpu":
+        return _for_device(frame, mask, frame_index, view, affine, encoder)
     images, masks, plain = [], [], None
     for degrees in view.angles_deg:
         angled = turned(affine, degrees, width, height) if degrees else affine
@@ -133,6 +147,21 @@ def prepare(
         if plain is None:
             plain = seen.affine
     return Prepared(frame_index, OK, images, masks, plain)
+
+
+def _for_device(
+    frame: npt.NDArray[np.uint8], mask: Mask, frame_index: int, view: View, affine: Affine, encoder: Encoder
+) -> Prepared:
+    """Leave the picture to the GPU: hand over the frame, where it goes, and its masks, which are quick on the CPU."""
+    width, height = crop_size(view.preprocess, frame.shape[1], frame.shape[0])
+    resize = resize_affine(width, height, encoder.input_size, letterbox=view.preprocess.letterbox)
+    affines = [turned(affine, degrees, width, height) if degrees else affine for degrees in view.angles_deg]
+    size = encoder.input_size
+    crop_masks = []
+    if view.preprocess.remove_background is not None:
+        crop_masks = [warp_mask(mask, one, width, height) for one in affines]
+    masks = [warp_mask(mask, compose(resize, one), size, size) for one in affines]
+    return Prepared(frame_index, OK, [], masks, compose(resize, affine), frame, affines, crop_masks)
 
 
 def decoded(video: Video, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8] | None]]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from castle_core.encoders import Encoder
 from castle_core.errors import ConfigError
 from castle_core.latents.config import ExtractConfig
+from castle_core.latents.device_warp import render_batch
 from castle_core.latents.extraction import check_poolings, open_masks
 from castle_core.latents.frames import Prepared, View, prepare
 from castle_core.latents.shards import encode
@@ -89,10 +90,15 @@ def run_frame(
     seen = render_frame(source, mask, config, encoder)
     if seen.status != OK:
         return FrameResult(source, mask, seen.status, None, None, None, None, {})
-    image, ids = seen.images[0], seen.masks[0]
+    ids = seen.masks[0]
+    if seen.images:
+        image = seen.images[0]
+    else:  # made on the GPU
+        picture = render_batch([seen], _view(config), encoder, 0, 0, 1)[0]
+        image = picture.permute(1, 2, 0).round().to(torch.uint8).cpu().numpy()
     if not forward:
         return FrameResult(source, mask, OK, image, ids, None, None, {})
-    tokens = encode(encoder, image[None])
+    tokens = encode(encoder, torch.from_numpy(image[None]))
     weights = np.stack([cell_weights(ids, roi_id, encoder.patch_size) for roi_id in config.roi_ids])[None]
     pooled = pool_weighted(tokens.patch_tokens, torch.from_numpy(weights))[0].cpu().numpy()
     return FrameResult(
@@ -124,5 +130,9 @@ def render_frame(
     if preprocess.center_roi is not None:
         x, y, angle, status = measure_pose(mask, preprocess)
         poses = Poses(np.array([[x, y]]), np.array([angle]), np.array([status], np.uint8))
-    background = config.roi_ids[0] if preprocess.remove_background == "roi" else None
-    return prepare(source, mask, 0, View(preprocess, (background,), (0,)), poses, encoder)
+    return prepare(source, mask, 0, _view(config), poses, encoder)
+
+
+def _view(config: ExtractConfig) -> View:
+    background = config.roi_ids[0] if config.preprocess.remove_background == "roi" else None
+    return View(config.preprocess, (background,), (0,))

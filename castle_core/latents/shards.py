@@ -19,6 +19,7 @@ import numpy.typing as npt
 from castle_core.encoders import Encoder, Tokens
 from castle_core.files import make_folder, write_error
 from castle_core.latents.config import ExtractConfig
+from castle_core.latents.device_warp import render_batch
 from castle_core.latents.frames import Prepared, View, prepared_frames
 from castle_core.latents.plan import Output
 from castle_core.pooling import cell_weights, pool_global, pool_points, pool_weighted, to_cells
@@ -157,7 +158,7 @@ def _encode_batch(work: Work, batch: list[Prepared], files: list[Any], status: n
         collected: list[list[npt.NDArray[Any]]] = [[] for _ in work.outputs]
         for angle in range(n_angles):
             for group, background_roi in enumerate(work.view.background_rois):
-                tokens = encode(work.encoder, _stack(work, batch, angle * len(work.view.background_rois) + group))
+                tokens = encode(work.encoder, _pictures(work, batch, angle, group))
                 for number, values in _pool(work, batch, tokens, angle, background_roi):
                     collected[number].append(values)
         for number, turns in enumerate(collected):
@@ -204,15 +205,19 @@ def _cells(work: Work, output: Output, prepared: Prepared) -> npt.NDArray[np.flo
     return to_cells(seen, size, size // work.encoder.patch_size)
 
 
-def _stack(work: Work, batch: list[Prepared], number: int) -> npt.NDArray[np.uint8]:
-    """Stack one picture of every frame; missing frames are blank, and a lone last frame gets a blank beside it."""
+def _pictures(work: Work, batch: list[Prepared], angle: int, group: int) -> Any:
+    """Return the model's input for a batch; missing frames are blank, a lone last frame gets a blank beside it."""
+    import torch
+
+    n_rows = max(len(batch), min(2, work.config.batch_size))
+    if work.encoder.device != "cpu":
+        return render_batch(batch, work.view, work.encoder, angle, group, n_rows)
     size = work.encoder.input_size
-    n = max(len(batch), min(2, work.config.batch_size))
-    images = np.zeros((n, size, size, 3), np.uint8)
+    images = np.zeros((n_rows, size, size, 3), np.uint8)
     for position, prepared in enumerate(batch):
         if prepared.status == OK:
-            images[position] = prepared.images[number]
-    return images
+            images[position] = prepared.images[angle * len(work.view.background_rois) + group]
+    return torch.from_numpy(images)
 
 
 def _pool(
@@ -254,13 +259,13 @@ def _pool(
             yield k, tokens.patch_tokens[:n].permute(0, 3, 1, 2).to(torch.float16).cpu().numpy()
 
 
-def encode(encoder: Encoder, images: npt.NDArray[np.uint8]) -> Tokens:
+def encode(encoder: Encoder, pictures: Any) -> Tokens:
     """Encode pictures, halving the batch as often as it takes to fit the GPU's memory.
 
     Parameters
     ----------
-    images : (B, S, S, 3) uint8 array
-        RGB.
+    pictures : torch.Tensor
+        See `Encoder.encode`.
 
     Raises
     ------
@@ -271,7 +276,6 @@ def encode(encoder: Encoder, images: npt.NDArray[np.uint8]) -> Tokens:
 
     from castle_core.errors import EncoderError
 
-    pictures = torch.from_numpy(images)
     size = len(pictures)
     while True:
         try:
