@@ -15,17 +15,17 @@ from ui.server_browser import server_browser
 from ui.words import percent, plain
 
 
-def add_videos(project: Project, *, first: bool) -> int:
-    """Show both ways in; `first` where the project has no videos yet. Returns how many uploads are under way."""
+def add_videos(project: Project) -> int:
+    """Show both ways in; returns how many uploads are under way."""
     if project.read_only:
         st.caption(":material/lock: This project is read-only: videos cannot be added.")
         return 0
     allowed = folders()
     names = ["Upload", "Server folders"]
-    st.session_state.setdefault("add-from", names[1] if first and allowed.names else names[0])
     way = st.segmented_control(
         "Add videos from",
         names,
+        default=names[1] if allowed.names else names[0],
         key="add-from",
         required=True,
         format_func={

@@ -17,7 +17,11 @@ def coverage_line(board: Board) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="coverage"):
         video, coverage = known[0]
         n = sum(entry.video == video.stem for entry in board.entries)
-        more = f" ({plain(video.name)}; {counted(len(known) - 1, 'other')} beside)" if len(known) > 1 else ""
+        more = (
+            f" ({plain(video.name)}; the other {counted(len(known) - 1, 'video')}: see Numbers)"
+            if len(known) > 1
+            else ""
+        )
         st.markdown(f":material/donut_large: {sentence(coverage, n)}{more}", width="stretch")
         with st.popover("Numbers", icon=":material/query_stats:"):
             st.caption(

@@ -13,6 +13,23 @@ from ui.server import jobs
 from ui.words import plain
 
 DEMO_KIND = "demo"
+NEW, FOLDER = "new", "folder"
+_DIALOG = "dialog"
+
+
+def open_dialog(name: str) -> None:
+    """Open the dialog `NEW` or `FOLDER`. It stays open, with what was typed, when the page runs again (a job ends)."""
+    st.session_state[_DIALOG] = name
+
+
+def show_dialog() -> None:
+    """Show the dialog that is open, if any; call once in every run of the script."""
+    if name := st.session_state.get(_DIALOG):
+        {NEW: _new_project, FOLDER: _open_folder}[name]()
+
+
+def _close_dialog() -> None:
+    st.session_state.pop(_DIALOG, None)
 
 
 def start_demo() -> None:
@@ -39,8 +56,8 @@ def open_finished_demo() -> Path | None:
     return Path(job.project) if job.state == "finished" else None
 
 
-@st.dialog("New project", icon=":material/create_new_folder:")
-def new_project_dialog() -> None:
+@st.dialog("New project", icon=":material/create_new_folder:", on_dismiss=_close_dialog)
+def _new_project() -> None:
     """Ask for a name and make the project."""
     with st.form("new-project", border=False):
         name = st.text_input(
@@ -59,8 +76,8 @@ def new_project_dialog() -> None:
                 st.error(plain(str(error)))
 
 
-@st.dialog("Open a folder", icon=":material/folder_open:")
-def open_folder_dialog() -> None:
+@st.dialog("Open a folder", icon=":material/folder_open:", on_dismiss=_close_dialog)
+def _open_folder() -> None:
     """Ask for a folder on the server and open it."""
     st.caption(
         "A Lightning Pose, DeepLabCut or CASTLE project opens as it is, and so does any folder with `videos/` or "
@@ -80,6 +97,7 @@ def open_folder_dialog() -> None:
 def _open(folder: Path) -> None:
     from ui.project_chooser import open_project
 
+    _close_dialog()
     open_project(folder)
     st.rerun()
 
@@ -110,11 +128,9 @@ def doors() -> None:
             "A Lightning Pose, DeepLabCut or CASTLE project on this server, or any folder with `videos/` in it."
         )
         st.space("stretch")
-        if st.button("Open a folder …", width="stretch"):
-            open_folder_dialog()
+        st.button("Open a folder …", width="stretch", on_click=open_dialog, args=(FOLDER,))
     with right.container(border=True, height="stretch", key="door-new"):
         st.subheader(":material/create_new_folder: New project", anchor=False)
         st.markdown("An empty folder of your own. Upload videos to it, or link them from the lab's share.")
         st.space("stretch")
-        if st.button("New project …", width="stretch"):
-            new_project_dialog()
+        st.button("New project …", width="stretch", on_click=open_dialog, args=(NEW,))

@@ -8,12 +8,17 @@ from castle_core.errors import CastleError
 from castle_core.projects import Project, find_projects
 from castle_core.recent import recent_projects, remember_project
 from castle_core.state import castle_home
-from ui.doors import new_project_dialog, open_folder_dialog, start_demo
+from ui.doors import FOLDER, NEW, open_dialog, start_demo
 from ui.people import current_user
 from ui.words import counted, plain
 
 _KEY = "project"
 _CHOICE = "project-choice"
+_DOORS = {
+    NEW: ":material/create_new_folder: New project",
+    FOLDER: ":material/folder_open: Open a folder",
+    "demo": ":material/science: Demo project",
+}
 
 
 def current_project() -> Project | None:
@@ -75,28 +80,17 @@ def _choices(project: Project | None) -> list[str]:
 def project_panel(project: Project | None) -> None:
     """Show the chooser with the project's counts, and the three ways to another project."""
     choices = _choices(project)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        if choices:
-            st.selectbox(
-                "Project",
-                choices,
-                index=choices.index(str(project.path)) if project else None,
-                format_func=lambda path: Path(path).name,
-                placeholder="Choose a project",
-                key=_CHOICE,
-                on_change=_chosen,
-                help=plain(str(project.path)) if project else None,
-            )
-        else:
-            st.markdown("**No project yet**", width="stretch")
-        with st.popover(":material/add:", help="Another project", width="content"):
-            if st.button("New project", icon=":material/create_new_folder:", width="stretch", type="tertiary"):
-                new_project_dialog()
-            if st.button("Open a folder", icon=":material/folder_open:", width="stretch", type="tertiary"):
-                open_folder_dialog()
-            if st.button("Demo project", icon=":material/science:", width="stretch", type="tertiary"):
-                start_demo()
-                st.rerun()
+    if choices:
+        st.selectbox(
+            "Project",
+            choices,
+            index=choices.index(str(project.path)) if project else None,
+            format_func=lambda path: Path(path).name,
+            placeholder="Choose a project",
+            key=_CHOICE,
+            on_change=_chosen,
+            help=plain(str(project.path)) if project else None,
+        )
     if project is not None:
         counts = project.counts()
         st.caption(
@@ -105,6 +99,25 @@ def project_panel(project: Project | None) -> None:
         )
         if project.read_only:
             st.caption(":material/lock: Read-only: frames can be looked at, not written.")
+        st.menu_button(
+            "Another project",
+            list(_DOORS),
+            icon=":material/add:",
+            format_func=_DOORS.__getitem__,
+            width="stretch",
+            key="another-project",
+            on_click=_another,
+        )
+    else:
+        st.caption("No project is open yet.")
+
+
+def _another() -> None:
+    door = st.session_state.get("another-project")
+    if door == "demo":
+        start_demo()
+    elif door:
+        open_dialog(str(door))
 
 
 def _chosen() -> None:

@@ -126,11 +126,11 @@ def _tick(root: str, relatives: list[str]) -> None:
 
 
 def _link(project: Project, folders: ServerFolders, root: str, entries: list[Entry]) -> None:
-    notes, offers, added = [], [], []
+    notes, offers = [], []
     for entry in entries:
         try:
             source = folders.resolve(root, entry.relative)
-            added.append(project.link_video(source).stem)
+            project.link_video(source)
         except NameRefusedError as error:
             try:
                 offers.append([str(source), project.offer_name(source)])
@@ -140,8 +140,6 @@ def _link(project: Project, folders: ServerFolders, root: str, entries: list[Ent
             notes.append(str(error))
     st.session_state["browse-notes"] = notes
     st.session_state["browse-offers"] = offers
-    if added:
-        st.session_state["new-videos"] = added
 
 
 def _offers(project: Project) -> None:
@@ -162,6 +160,6 @@ def _accept(project: str, source: str, stem: str) -> None:
     offers = st.session_state.get("browse-offers", [])
     st.session_state["browse-offers"] = [offer for offer in offers if offer[0] != source]
     try:
-        st.session_state["new-videos"] = [Project.open(project).link_video(source, stem).stem]
+        Project.open(project).link_video(source, stem)
     except CastleError as error:
         st.session_state["browse-notes"] = [str(error)]

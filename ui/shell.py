@@ -3,7 +3,7 @@
 import streamlit as st
 
 from castle_core.errors import CastleError
-from ui.doors import doors, open_finished_demo
+from ui.doors import doors, open_finished_demo, show_dialog
 from ui.job_panel import jobs_panel
 from ui.machine_panel import machine_panel
 from ui.people import user_panel
@@ -34,6 +34,7 @@ def main() -> None:
         st.divider()
         machine_panel(path)
         user_panel()
+    show_dialog()
     if project is None:
         doors()
         return

@@ -17,6 +17,7 @@ from ui.trim_panel import current_trims, trim_panel
 from ui.words import counted, plain
 
 CHOOSE = "choose_frames"
+_KNOWN, _CHOSEN, _TURN = "videos-known", "videos-chosen", "videos-turn"
 
 
 def video_source(project: Project, *, boards_wait: bool) -> None:
@@ -26,7 +27,7 @@ def video_source(project: Project, *, boards_wait: bool) -> None:
         with st.container(border=True):
             st.subheader("Add the first videos", anchor=False)
             st.caption("Frames are chosen from them afterwards. Videos are never changed, moved or re-encoded.")
-            add_videos(project, first=True)
+            add_videos(project)
         return
     left, right = st.columns([5, 7], gap="large")
     with left:
@@ -41,17 +42,11 @@ def video_source(project: Project, *, boards_wait: bool) -> None:
 
 def _videos(project: Project, videos: tuple[VideoEntry, ...]) -> tuple[list[VideoEntry], int]:
     by_stem = {video.stem: video for video in videos}
-    if new := [stem for stem in st.session_state.pop("new-videos", ()) if stem in by_stem]:
-        st.session_state["videos"] = list(dict.fromkeys([*st.session_state.get("videos", ()), *new]))
-    elif "videos" in st.session_state:
-        known = st.session_state.setdefault("videos-known", [])
-        fresh = [stem for stem in by_stem if stem not in known]
-        kept = [stem for stem in st.session_state["videos"] if stem in by_stem]
-        if kept + fresh != st.session_state["videos"]:
-            st.session_state["videos"] = kept + fresh
-    else:
-        st.session_state["videos"] = list(by_stem)
-    st.session_state["videos-known"] = list(by_stem)
+    known = st.session_state.get(_KNOWN)
+    if known is None or list(by_stem) != known:
+        now = st.session_state.get(_key(), known or [])
+        _choose([stem for stem in by_stem if stem in now or stem not in (known or [])])
+        st.session_state[_KNOWN] = list(by_stem)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader("Videos", anchor=False, width="stretch")
@@ -61,8 +56,10 @@ def _videos(project: Project, videos: tuple[VideoEntry, ...]) -> tuple[list[Vide
         stems = st.multiselect(
             "Choose frames from",
             list(by_stem),
+            default=[stem for stem in st.session_state.get(_CHOSEN, ()) if stem in by_stem],
             format_func=lambda stem: by_stem[stem].name,
-            key="videos",
+            key=_key(),
+            persist_state="session",
             placeholder="Choose at least one video",
         )
         for path in project.clashing_videos()[:3]:
@@ -70,12 +67,18 @@ def _videos(project: Project, videos: tuple[VideoEntry, ...]) -> tuple[list[Vide
                 f"**{plain(path.name)}** is left out: another video has the same name.", icon=":material/content_copy:"
             )
         with st.expander("Add videos", icon=":material/add:", expanded=bool(st.session_state.get("add-open"))):
-            busy = add_videos(project, first=False)
+            busy = add_videos(project)
     return [by_stem[stem] for stem in stems], busy
 
 
+def _key() -> str:
+    return f"videos-{st.session_state.get(_TURN, 0)}"
+
+
 def _choose(stems: list[str]) -> None:
-    st.session_state["videos"] = stems
+    # A new widget whose default this is: a value put into an existing one can be lost when two runs follow closely.
+    st.session_state[_CHOSEN] = stems
+    st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
 
 
 def _button(project: Project, chosen: list[VideoEntry], options: Options, *, busy: int, boards_wait: bool) -> None:

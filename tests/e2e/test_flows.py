@@ -1,0 +1,147 @@
+"""The main job in a real browser, from the empty app to the PNGs on disk."""
+
+import json
+
+import pytest
+from steps import (
+    extract_button,
+    open_project,
+    selected,
+    set_number,
+    settle,
+    tile_frames,
+    until,
+    wait_for_board,
+    write,
+)
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+
+def same_as_export(app, project, stem, video, frames, tmp_path):
+    """Compare what the page wrote with what ``castle export-frames`` writes for the same frames."""
+    other = tmp_path / "other"
+    app.castle("export-frames", str(video), "--project", str(other), "--indices", ",".join(map(str, frames)))
+    ours, theirs = project / "labeled-data" / stem, other / "labeled-data" / stem
+    names = sorted(path.name for path in ours.iterdir() if path.suffix in (".png", ".csv"))
+    assert names == sorted(path.name for path in theirs.iterdir() if path.suffix in (".png", ".csv"))
+    assert len(names) > len(frames)
+    for name in names:
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+
+
+def test_demo_from_the_empty_app(page, app, tmp_path):
+    (app.state / "recent.json").unlink(missing_ok=True)
+    page.goto(app.url)
+    page.get_by_role("button", name="Make the demo project").click()
+    expect(page.get_by_text("Make the project demo").first).to_be_visible()
+    expect(extract_button(page)).to_be_visible(timeout=60_000)
+    project = app.home / "demo"
+    set_number(page, "Frames per video", 6)
+    extract_button(page).click()
+    expect(page.get_by_text("You can leave or reload this page")).to_be_visible()
+    page.reload()  # in the middle of the job
+    tiles = wait_for_board(page)
+    expect(tiles).to_have_count(12)
+    frames = tile_frames(tiles)
+    expect(page.get_by_text("These 6 frames cover")).to_be_visible()
+    until(lambda: tiles.first.locator("img").evaluate("image => image.naturalWidth") > 0, "the first picture")
+    assert not selected(project, "mouse_day1")
+    write(page, 12)
+    assert selected(project, "mouse_day1") == sorted(frames[:6])
+    assert selected(project, "mouse_day2") == sorted(frames[6:])
+    video = project / "videos" / "mouse_day1.mp4"
+    same_as_export(app, project, "mouse_day1", video, frames[:6], tmp_path)
+    page.get_by_role("link", name="Label export").last.click()
+    expect(page.get_by_text("12 frames")).to_be_visible()
+    expect(page.locator(".board li")).to_have_count(6)
+
+
+def test_real_video_from_a_server_folder(page, app, share, tmp_path):
+    video = share / "2026-01" / "m3v1mp4.mp4"
+    if not video.exists():
+        pytest.skip("the real openfield video is not here")
+    page.goto(app.url)
+    another = page.get_by_role("button", name="Another project")
+    expect(another.or_(page.get_by_role("button", name="New project …"))).to_be_visible()
+    if another.is_visible():
+        another.click()
+        page.get_by_text("New project").click()
+    else:
+        page.get_by_role("button", name="New project …").click()
+    page.get_by_label("Name", exact=True).fill("openfield")
+    page.get_by_role("button", name="Make the project").click()
+    page.get_by_role("button", name="2026-01").click()
+    page.get_by_text("m3v1mp4.mp4").click()
+    page.get_by_role("button", name="Add 1 video").click()
+    expect(extract_button(page)).to_be_enabled()
+    project = app.home / "openfield"
+    assert (project / "videos" / "m3v1mp4.mp4").resolve() == video
+    set_number(page, "Frames per video", 10)
+    extract_button(page).click()
+    tiles = wait_for_board(page)
+    expect(tiles).to_have_count(10)
+    frames = tile_frames(tiles)
+    write(page, 10)
+    same_as_export(app, project, "m3v1mp4", video, frames, tmp_path)
+    picked = json.loads((project / "labeled-data" / "m3v1mp4" / "selection.json").read_text())
+    assert "kmeans" in json.dumps(picked)
+
+
+def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, short_film):
+    from castle_core.projects import Project
+
+    project = Project.create(app.home / "keyboard").path
+    open_project(page, app, "keyboard")
+    page.get_by_text("this computer").click()
+    page.locator("input[type=file]").set_input_files(str(short_film))
+    until(lambda: (project / "videos" / "walk.mp4").exists(), "the upload")
+    expect(extract_button(page)).to_be_enabled()
+    assert (project / "videos" / "walk.mp4").read_bytes() == short_film.read_bytes()
+
+    start = page.get_by_role("slider", name="First frame to use")
+    start.focus()
+    for _ in range(6):
+        page.keyboard.press("Shift+ArrowRight")
+    expect(start).to_have_attribute("aria-valuenow", "60")
+    page.get_by_role("button", name="Leave out from here").focus()
+    page.keyboard.press("x")
+    for _ in range(9):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("x")
+    expect(page.get_by_text("left out 00:00:02.000")).to_be_visible()
+    settle(page)
+    set_number(page, "Frames per video", 6)
+    extract_button(page).click()
+    tiles = wait_for_board(page)
+    expect(tiles).to_have_count(6)
+    frames = tile_frames(tiles)
+    assert min(frames) >= 60
+    assert not set(frames) & set(range(60, 151))
+
+    tiles.first.locator("button.tile").focus()
+    for key in ("ArrowRight", " ", "ArrowRight", "p", "ArrowRight", "s"):  # drop the 2nd, pin the 3rd, swap the 4th
+        page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Write 5 frames").last).to_be_visible()
+    expect(tiles.nth(1)).to_have_class("drop")
+    expect(tiles.nth(2)).to_have_class("pin")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Write 5 frames").last.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("5 frames written.")).to_be_visible()
+    written = selected(project, "walk")
+    assert len(written) == 5
+    assert frames[1] not in written
+    assert frames[2] in written
+    assert len(list((project / "labeled-data" / "walk").glob("*.png"))) > 5
+    page.get_by_role("button", name="Undo this round").click()
+    expect(page.get_by_text("5 frames taken back.")).to_be_visible()
+    assert not list((project / "labeled-data").glob("walk/*.png"))
+
+    page.get_by_text("Review before writing").click()
+    settle(page)
+    extract_button(page).click()
+    expect(page.get_by_text("6 frames written.")).to_be_visible()
+    assert len(selected(project, "walk")) == 6
