@@ -91,11 +91,14 @@ def _choose(project, task=None, **settings):
     return result
 
 
-def test_every_kind_can_be_loaded_and_called_as_a_job():
-    for kind in ("choose_frames", "write_board", "check_upload", "proxy"):
-        assert kind in JOB_KINDS
-        parameters = inspect.signature(job_function(kind)).parameters
-        assert list(parameters)[:3] == ["task", "project", "owner"]
+@pytest.mark.parametrize("kind", sorted(JOB_KINDS))
+def test_every_kind_can_be_loaded_and_called_as_a_job(kind):
+    parameters = inspect.signature(job_function(kind)).parameters
+    assert list(parameters)[:3] == ["task", "project", "owner"]
+    assert JOB_KINDS[kind].title
+
+
+def test_an_unknown_kind_is_said_so():
     with pytest.raises(JobError, match="There are: "):
         job_function("nothing")
 
