@@ -1,6 +1,7 @@
 """Make the README's pictures: the page with a demo project in light and dark. Needs a Chromium on this machine."""
 
 import argparse
+import io
 import os
 import shutil
 import signal
@@ -10,11 +11,14 @@ import sys
 import tempfile
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+
+from castle_core.zips import EXAMPLE_NAME, example_zip
 
 ROOT = Path(__file__).resolve().parent.parent
 CASTLE = str(Path(sys.executable).with_name("castle"))
@@ -68,6 +72,7 @@ def settle(page: Page) -> None:
     """Wait until the page has stopped running and its pictures are there."""
     page.wait_for_load_state("networkidle")
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
     page.wait_for_function("[...document.images].every(image => image.complete)", timeout=60_000)
     page.wait_for_timeout(500)
 
@@ -83,6 +88,8 @@ def tour(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) 
     """Open the demo project, choose frames (once), and take the pictures of one theme."""
     page.goto(f"{address}/?project=demo")
     page.get_by_role("heading", name="Extract frames").wait_for(timeout=60_000)
+    page.get_by_text("Start here").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(1500)  # the player draws its first frame
     picture(page, pictures / f"extract-{theme}.png")
     if choose:
         page.get_by_role("button", name="Extract frames").click()
@@ -94,6 +101,30 @@ def tour(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) 
     page.mouse.move(0, 0)
     page.wait_for_timeout(2000)  # the gallery asks for its thumbnails when it comes into sight
     picture(page, pictures / f"board-{theme}.png")
+
+
+def zip_report(page: Page, address: str, pictures: Path, theme: str, example: Path, *, upload: bool) -> None:
+    """Upload a zip with some problems and take a picture of its report."""
+    page.goto(f"{address}/?project=demo")
+    page.get_by_text("Upload zipped files of frames").first.click()
+    page.get_by_text("What a zip looks like").wait_for(timeout=60_000)
+    if upload:
+        page.get_by_label("Zips of frames to upload").set_input_files(example)
+    page.get_by_text("ready with fixes").wait_for(timeout=JOB_MS)
+    page.mouse.move(0, 0)
+    picture(page, pictures / f"zip-{theme}.png")
+
+
+def untidy_zip(folder: Path) -> Path:
+    """Write a zip as people make them: in a folder, with other paddings and what macOS leaves, without the csv."""
+    target = folder / EXAMPLE_NAME
+    with zipfile.ZipFile(io.BytesIO(example_zip())) as tidy, zipfile.ZipFile(target, "w") as untidy:
+        for name in tidy.namelist():
+            if name.endswith(".png") and name != "img00000145.png":
+                untidy.writestr(f"session0/{name.replace('img000', 'img')}", tidy.read(name))
+        untidy.writestr("__MACOSX/session0/._img00143.png", b"")
+        untidy.writestr("session0/selected_frames.csv", tidy.read("selected_frames.csv").replace(b"img000", b"img"))
+    return target
 
 
 def main() -> None:
@@ -120,6 +151,7 @@ def main() -> None:
                 page = context.new_page()
                 try:
                     tour(page, address, options.out, theme, choose=theme == "light")
+                    zip_report(page, address, options.out, theme, untidy_zip(work), upload=theme == "light")
                 except Exception:
                     page.screenshot(path=options.out / "failed.png", full_page=True)
                     print(f"What the page looked like: {options.out / 'failed.png'}")
