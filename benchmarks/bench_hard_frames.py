@@ -98,9 +98,8 @@ def big_table(folder: Path) -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     picks = json.loads(run.stdout)["picks"]
-    print(
-        f"\n## castle suggest on {BIG_FRAMES:,} frames x {BIG_KEYPOINTS} keypoints ({path.stat().st_size / 1e6:.0f} MB)\n"
-    )
+    size = path.stat().st_size / 1e6
+    print(f"\n## castle suggest on {BIG_FRAMES:,} frames x {BIG_KEYPOINTS} keypoints ({size:.0f} MB)\n")
     print("| picks | CPU-s (limit 20) | peak memory, MB (limit 2000) |")
     print("|---|---|---|")
     print(f"| {len(picks)} | {cpu_s:.1f} | {after.ru_maxrss / 1024:.0f} |")

@@ -9,7 +9,7 @@ from castle_core.scores import PcaColumns
 SINGLEVIEW_VARIANCE = 0.99
 MULTIVIEW_COMPONENTS = 3
 CONFIDENT = 0.9
-_FIT_ROWS = 100_000
+_FIT_ROWS = 50_000
 _BLOCK = 65_536
 _MAX_PATTERNS = 512  # of missing points, in one block: each costs a small fit
 
@@ -141,7 +141,7 @@ def confident_poses(xy: np.ndarray, likelihood: np.ndarray, columns: tuple[int, 
     Returns
     -------
     numpy.ndarray
-        (m, K, 2) float64, a copy, NaN where a point does not count; evenly thinned out to 100,000 frames.
+        (m, K, 2) float64, a copy, NaN where a point does not count; evenly thinned out to 50,000 frames.
     """
     count = np.zeros(xy.shape[0], np.int32)
     limits = {}
@@ -153,14 +153,14 @@ def confident_poses(xy: np.ndarray, likelihood: np.ndarray, columns: tuple[int, 
     whole = np.flatnonzero(count == len(columns))
     rows = whole if whole.size >= 10 * len(columns) else np.flatnonzero(2 * count >= max(1, len(columns)))
     rows = rows[:: max(1, -(-rows.size // _FIT_ROWS))]
-    poses = xy[rows]
+    poses, scores = xy[rows], likelihood[rows]
     for column, limit in limits.items():
-        poses[~_trusted(poses, likelihood[rows], column, limit), column] = np.nan
+        poses[~_trusted(poses, scores, column, limit), column] = np.nan
     return poses
 
 
 def _trusted(xy: np.ndarray, likelihood: np.ndarray, column: int, limit: float) -> np.ndarray:
-    there = np.isfinite(xy[:, column, 0])
+    there: np.ndarray = np.isfinite(xy[:, column, 0])
     if np.isneginf(limit):
         return there
     with np.errstate(invalid="ignore"):

@@ -33,7 +33,7 @@ FLOORS: dict[ScoreName, float] = {
     "disagreement": 0.5,
 }
 MAD_TO_SIGMA = 1.4826
-_SAMPLE = 200_000
+_SAMPLE = 100_000
 
 
 @dataclass(frozen=True)

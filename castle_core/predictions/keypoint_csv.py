@@ -174,7 +174,9 @@ def count_lines(path: Path) -> Layout:
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             # a carriage return alone ends a line too; of a pair that two blocks share, the second half is no line
-            n_lines += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+            n_lines += block.count(b"\n")
+            if b"\r" in block:
+                n_lines += block.count(b"\r") - block.count(b"\r\n")
             n_lines -= last == b"\r" and block[:1] == b"\n"
             n_commas += block.count(b",")
             quoted = quoted or b'"' in block
@@ -196,8 +198,9 @@ def blocks(path: Path, header_lines: int, n_columns: int, n_index: int, columns:
 
     Yields
     ------
-    tuple of numpy.ndarray
-        Index cells (rows, n_index) as float64, or as str where they are no numbers, and numbers (rows, C) float64.
+    tuple
+        Index cells (rows, n_index) as float64, or as str where they are no numbers; and for each of `columns` its
+        numbers, (rows,) float64.
 
     Raises
     ------
@@ -226,7 +229,7 @@ def blocks(path: Path, header_lines: int, n_columns: int, n_index: int, columns:
             with pd.read_csv(path, dtype={**types, **dict.fromkeys(index, texts)}, **options) as reader:
                 for frame in itertools.islice(reader, done, None):
                     cells = frame[index].to_numpy(dtype=object if texts is str else None)
-                    yield cells, frame[columns].to_numpy()
+                    yield cells, {column: frame[column].to_numpy() for column in columns}
                     done += 1
             return
         except (pd.errors.EmptyDataError, IndexError):  # pandas' ways to say that no row follows

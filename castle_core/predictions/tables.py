@@ -32,23 +32,26 @@ def read_prediction_csv(path: Path, *, individual: str | None = None) -> Predict
     rows_at_most = max(0, layout.n_lines - header.n_lines) + 1
     points = header.points
     coords = [c for c in header.coords if c in {"x", "y", "likelihood"} or _all_have(header, c)]
-    where = [(header.columns[(a, p, c)], p_index, c) for p_index, (a, p) in enumerate(points) for c in coords
-             if (a, p, c) in header.columns]  # fmt: skip
+    where = [
+        (header.columns[(animal, part, coord)], point, coord)
+        for point, (animal, part) in enumerate(points)
+        for coord in coords
+        if (animal, part, coord) in header.columns
+    ]
     where.sort()
-    arrays = {c: np.full((rows_at_most, len(points)), np.nan) for c in coords if c not in {"x", "y"}}
-    arrays.setdefault("likelihood", np.full((rows_at_most, len(points)), np.nan))
-    xy = np.full((rows_at_most, len(points), 2), np.nan)
+    names = list(dict.fromkeys(["likelihood", *(coord for coord in coords if coord not in {"x", "y"})]))
+    arrays = {name: np.full((rows_at_most, len(points)), np.nan) for name in names}
+    xy = np.empty((rows_at_most, len(points), 2))  # every keypoint has both columns
     frames, at = [], 0
-    for cells, numbers in blocks(
-        path, header.n_lines, header.n_columns, header.n_index, [column for column, _, _ in where]
-    ):
-        rows = slice(at, at + numbers.shape[0])
+    columns = [column for column, _, _ in where]
+    for cells, numbers in blocks(path, header.n_lines, header.n_columns, header.n_index, columns):
+        rows = slice(at, at + cells.shape[0])
         frames.append(frame_rows(path, cells))
-        for position, (_, point, coord) in enumerate(where):
+        for column, point, coord in where:
             if coord in {"x", "y"}:
-                xy[rows, point, "xy".index(coord)] = numbers[:, position]
+                xy[rows, point, "xy".index(coord)] = numbers[column]
             else:
-                arrays[coord][rows, point] = numbers[:, position]
+                arrays[coord][rows, point] = numbers[column]
         at = rows.stop
     frame_index = np.concatenate(frames) if frames else np.empty(0, np.int64)
     xy, *others = place_rows(path, frame_index, [xy[:at], *(array[:at] for array in arrays.values())])
@@ -110,7 +113,7 @@ def read_label_csv(path: Path) -> tuple[tuple[str, ...], list[str], np.ndarray]:
     tables = [np.empty((0, len(columns)))]
     for cells, numbers in blocks(path, header.n_lines, header.n_columns, header.n_index, columns):
         names += ["/".join(str(cell).strip() for cell in row) for row in cells]
-        tables.append(numbers)
+        tables.append(np.stack([numbers[column] for column in columns], axis=1))
     numbers = np.concatenate(tables)
     xy = np.full((numbers.shape[0], len(points), 2), np.nan)
     for point, (animal, part) in enumerate(points):
@@ -166,7 +169,7 @@ def read_metric_csv(path: Path, keypoints: tuple[str, ...], n_frames: int) -> np
     frames, tables = [np.empty(0, np.int64)], [np.empty((0, len(columns)), np.float32)]
     for cells, numbers in blocks(path, lines[0], len(names), 1, columns):
         frames.append(frame_rows(path, cells))
-        tables.append(numbers.astype(np.float32))
+        tables.append(np.stack([numbers[column] for column in columns], axis=1).astype(np.float32))
     frame_index, table = np.concatenate(frames), np.concatenate(tables)
     if frame_index.size != n_frames or not np.array_equal(np.sort(frame_index), np.arange(n_frames)):
         raise PredictionError(
