@@ -121,7 +121,7 @@ def _foot(project: Project, board: Board, writing: bool, *, top: bool) -> None:
             folder = project.path / "labeled-data"
             context = f", and up to {2 * board.context} context frames around each" if board.context else ""
             st.caption(f"Frames are written as PNG to `{code(str(folder))}`{context}.", width="stretch")
-        if not top and board.settings.get("method") and pinned < kept:
+        if not top and pinned < len(board.entries):
             st.button(
                 "Choose the others again",
                 key=f"again-{place}",
@@ -169,21 +169,23 @@ def _write(project: str, board_id: str, kept: int) -> None:
 
 def _again(project: str, board_id: str) -> None:
     board = load_board(Project.open(project), board_id)
-    settings: dict[str, Any] = {
-        key: value for key, value in board.settings.items() if key not in {"context", "videos", "predictions", "model"}
-    }
+    told = {"context", "videos", "model", "scores"}
+    settings: dict[str, Any] = {key: value for key, value in board.settings.items() if key not in told}
     settings["seed"] = int(board.seed or 0) + 1
     own = board.settings.get("videos") or {}
+    job: dict[str, Any] = {
+        "videos": [dict(own.get(video.stem) or {"name": video.stem}) for video in board.videos],
+        "settings": settings,
+        "review": True,
+        "context": board.context,
+        "again": board_id,
+    }
+    if model := board.settings.get("model"):
+        job["model"] = model
     jobs().submit(
-        "choose_frames",
+        "suggest" if model else "choose_frames",
         project=project,
-        settings={
-            "videos": [dict(own.get(video.stem) or {"name": video.stem}) for video in board.videos],
-            "settings": settings,
-            "review": True,
-            "context": board.context,
-            "again": board_id,
-        },
+        settings=job,
         owner=current_user(),
         title=f"Choose frames again from {counted(len(board.videos), 'video')}",
     )

@@ -40,7 +40,7 @@ def start_demo() -> None:
     st.session_state["demo-job"] = jobs().submit(
         DEMO_KIND,
         project=str(folder),
-        settings={"seconds": 30, "size": [640, 480], "seed": 0},
+        settings={"seconds": 20, "size": [640, 480], "seed": 0},
         owner=current_user(),
         title=f"Make the project {folder.name}",
     )

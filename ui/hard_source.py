@@ -173,16 +173,16 @@ def _options_and_button(
         "seed": seed,
         "min_gap": int(gap) if gap else None,
     }
-    st.button(
+    if st.button(
         "Extract frames",
         type="secondary" if boards_wait or running else "primary",
         width="stretch",
         icon=":material/auto_awesome:",
         disabled=project.read_only or not stems or sheet is None or bool(running),
-        on_click=_start,
-        args=(str(project.path), model, list(stems), settings, 2 if context else 0, review),
         key="extract-hard",
-    )
+    ):
+        _start(project, model, list(stems), settings, 2 if context else 0, review)
+        st.rerun()
     if not stems:
         st.caption(":material/info: Choose at least one video.")
     if live_bar([SUGGEST], project=str(project.path), note=f"{SAFE} The frames wait here."):
@@ -256,13 +256,12 @@ def _histogram(counts: list[int], threshold: float, name: str) -> None:
     )
 
 
-def _start(project: str, model: str, stems: list[str], settings: dict[str, Any], context: int, review: bool) -> None:
-    opened = Project.open(project)
+def _start(opened: Project, model: str, stems: list[str], settings: dict[str, Any], context: int, review: bool) -> None:
     trims = current_trims(opened)
     try:
         jobs().submit(
             SUGGEST,
-            project=project,
+            project=str(opened.path),
             settings={
                 "model": model,
                 "videos": [part_settings(opened, stem, trims) for stem in stems],

@@ -92,16 +92,17 @@ def _button(project: Project, chosen: list[VideoEntry], options: Options, *, bus
         reason = f"{counted(busy, 'upload')} under way: the button waits until the files are here."
     elif any(video.missing for video in chosen):
         reason = "A chosen video is gone: connect its drive, or take it off the list."
-    st.button(
+    # No callback: its arguments would be those of the run before, without a number that was typed just now.
+    if st.button(
         "Extract frames",
         type="secondary" if boards_wait or running else "primary",
         width="stretch",
         disabled=bool(reason or running),
         icon=":material/auto_awesome:",
-        on_click=_start,
-        args=(str(project.path), [video.stem for video in chosen], options),
         key="extract",
-    )
+    ):
+        _start(project, [video.stem for video in chosen], options)
+        st.rerun()
     if reason:
         st.caption(f":material/info: {reason}")
     if live_bar([CHOOSE], project=str(project.path), note=f"{SAFE} The frames wait here."):
@@ -116,8 +117,7 @@ def _failure_seen(number: int) -> None:
     st.session_state["choose-failure-seen"] = number
 
 
-def _start(project: str, stems: list[str], options: Options) -> None:
-    opened = Project.open(project)
+def _start(opened: Project, stems: list[str], options: Options) -> None:
     trims = current_trims(opened)
     what = opened.video(stems[0]).name if len(stems) == 1 else counted(len(stems), "video")
     try:
@@ -127,7 +127,7 @@ def _start(project: str, stems: list[str], options: Options) -> None:
                 video["latents"] = options.latents[video["name"]]
         jobs().submit(
             CHOOSE,
-            project=project,
+            project=str(opened.path),
             settings={
                 "videos": videos,
                 "settings": options.settings,

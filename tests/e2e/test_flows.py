@@ -53,7 +53,7 @@ def test_demo_from_the_empty_app(page, app, tmp_path):
     video = project / "videos" / "mouse_day1.mp4"
     same_as_export(app, project, "mouse_day1", video, frames[:6], tmp_path)
     page.get_by_role("link", name="Label export").last.click()
-    expect(page.get_by_text("12 frames")).to_be_visible()
+    expect(page.get_by_role("heading", name="Label export")).to_be_visible()
     expect(page.locator(".board li")).to_have_count(6)
 
 
@@ -145,3 +145,60 @@ def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, sho
     extract_button(page).click()
     expect(page.get_by_text("6 frames written.")).to_be_visible()
     assert len(selected(project, "walk")) == 6
+
+
+@pytest.fixture(scope="session")
+def small_demo(app):
+    """A demo project of 10 seconds, made before anybody looks."""
+    from castle_core.demo import make_demo
+
+    make_demo(app.home / "small-demo", seconds=10, size=(320, 240), seed=3, encoder=False)
+    return app.home / "small-demo"
+
+
+def test_zip_with_three_problems(page, app, tmp_path):
+    import zipfile
+
+    import cv2
+    import numpy as np
+
+    from castle_core.projects import Project
+
+    project = Project.create(app.home / "zips").path
+    path = tmp_path / "session_7.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(10, 15):
+            png = cv2.imencode(".png", np.full((32, 48, 3), 10 * index, np.uint8))[1].tobytes()
+            archive.writestr(f"frames/img{index:05d}.png", png)  # a folder, and five digits
+        archive.writestr("__MACOSX/frames/._img00010.png", b"\0")
+    open_project(page, app, "zips")
+    page.get_by_text("Upload zipped files of frames").first.click()
+    page.locator("input[type=file]").set_input_files(str(path))
+    expect(page.get_by_text("ready with fixes")).to_be_visible()
+    for title in ("Files that macOS and Windows leave", "Frames inside a folder", "Other names than img"):
+        expect(page.get_by_text(title).first).to_be_visible()
+    assert not (project / "labeled-data").exists() or not list((project / "labeled-data").rglob("*.png"))
+    page.get_by_role("button", name="and import").click()
+    expect(page.get_by_text("1 frame written.")).to_be_visible()
+    assert selected(project, "session_7") == [12]
+    names = sorted(p.name for p in (project / "labeled-data" / "session_7").glob("*.png"))
+    assert names == [f"img{index:08d}.png" for index in range(10, 15)]
+
+
+def test_hard_frames_of_two_videos_and_undo(page, app, small_demo):
+    open_project(page, app, "small-demo")
+    before = {stem: selected(small_demo, stem) for stem in ("mouse_day1", "mouse_day2")}
+    page.get_by_text("Automatically extract frames using a given model").first.click()
+    expect(page.get_by_text("frames are hard")).to_be_visible()
+    set_number(page, "Frames in all", 8)
+    expect(page.get_by_role("button", name="Extract frames").last).to_be_enabled()
+    extract_button(page).click()
+    tiles = wait_for_board(page)
+    expect(tiles).to_have_count(8)
+    expect(page.locator(".board section")).to_have_count(2)
+    write(page, 8)
+    after = {stem: selected(small_demo, stem) for stem in before}
+    assert sum(map(len, after.values())) == sum(map(len, before.values())) + 8
+    page.get_by_role("button", name="Undo this round").click()
+    expect(page.get_by_text("8 frames taken back.")).to_be_visible()
+    assert {stem: selected(small_demo, stem) for stem in before} == before

@@ -1,0 +1,145 @@
+"""The first page without a browser: empty states, options, jobs, the board, undo."""
+
+from conftest_pages import board_of
+
+from castle_core.boards import list_boards
+from castle_core.frames import export_frames, new_round
+from castle_core.jobs import JobTable
+from castle_core.projects import Project
+
+
+def labels(elements):
+    return [element.label for element in elements]
+
+
+def test_three_doors_when_there_is_no_project(run):
+    at = run()
+    assert at.title[0].value == "Frames worth labelling"
+    assert {"Make the demo project", "Open a folder …", "New project …"} <= set(labels(at.button))
+    next(button for button in at.button if button.label == "Make the demo project").click().run()
+    assert not at.exception
+    assert [job.kind for job in JobTable().list()] == ["demo"]
+    assert any("waiting for a free worker" in text.proto.text for text in at.get("progress"))
+
+
+def test_an_empty_project_teaches(run):
+    Project.create("empty")
+    at = run("empty")
+    assert "Add the first videos" in [header.value for header in at.subheader]
+    assert "Extract frames" not in labels(at.button)
+
+
+def test_extract_submits_what_was_set(run, project):
+    at = run("mice")
+    at.number_input(key="frames-per-video").set_value(7)
+    at.checkbox(key="review").uncheck()
+    at.checkbox(key="context").uncheck()
+    at.number_input(key="seed").set_value(3)
+    at.button(key="extract").click().run()
+    assert not at.exception
+    (job,) = JobTable().list()
+    assert job.kind == "choose_frames"
+    assert job.settings["videos"] == [{"name": "walk"}]
+    assert job.settings["settings"]["n"] == 7
+    assert job.settings["settings"]["seed"] == 3
+    assert job.settings["review"] is False
+    assert job.settings["context"] == 0
+    assert at.button(key="extract").disabled
+    assert project.settings("extract_frames")["n"] == 7
+
+
+def test_a_shared_range_reaches_the_job(run, project):
+    from castle_core.trims import Skip, Trims
+
+    project.save_settings("extract_frames", {"trims": Trims(Skip(1.0, 2.0, ((2.0, 3.0),))).to_json()})
+    at = run("mice")
+    at.button(key="extract").click().run()
+    (job,) = JobTable().list()
+    assert job.settings["videos"] == [{"name": "walk", "start": "10f", "stop": "40f", "exclude": [["20f", "30f"]]}]
+
+
+def test_board_waits_and_is_written_by_a_job(run, project):
+    board_of(project, [3, 20, 41])
+    at = run("mice")
+    assert "Look at the frames" in [header.value for header in at.subheader]
+    write = at.button(key="write-foot")
+    assert write.label == "Write 3 frames"
+    write.click().run()
+    assert [job.kind for job in JobTable().list()] == ["write_board"]
+
+
+def test_discard_asks_first(run, project):
+    board_of(project, [3, 20, 41])
+    at = run("mice")
+    at.button(key="discard-foot").click().run()
+    assert len(list_boards(project)) == 1
+    at.button(key="discard-really").click().run()
+    assert not list_boards(project)
+
+
+def test_a_frame_is_added_by_its_index_and_a_second_time_refused(run, project):
+    board_of(project, [3, 20, 41])
+    at = run("mice")
+    at.number_input(key="add-index").set_value(55)
+    next(button for button in at.button if button.label == "Add").click().run()
+    (board,) = list_boards(project)
+    assert [entry.frame_index for entry in board.entries] == [3, 20, 41, 55]
+
+
+def test_rounds_are_undone_and_single_frames_removed(run, project):
+    export_frames(project, "walk", [5, 30], context=0, round_info=new_round("kmeans", who="ana"))
+    at = run("mice")
+    at.selectbox(key="remove-frame-walk").select(30).run()
+    next(button for button in at.button if button.label == "Remove").click().run()
+    assert list(project.selected("walk")) == [5]
+    next(button for button in at.button if button.label == "Undo").click().run()
+    assert not project.selected("walk")
+    assert not list(project.frames_folder("walk").glob("*.png"))
+
+
+def test_a_failed_job_is_told_at_its_place(run, project):
+    table = JobTable()
+    number = table.submit("choose_frames", project=str(project.path), settings={}, owner="local", title="Choose")
+    table.cancel(number, by="local")
+    at = run("mice")
+    assert not at.exception
+
+
+def test_a_video_that_is_gone_is_named(run, project, tmp_path, film):
+    other = tmp_path / "far.mp4"
+    other.write_bytes(film.read_bytes())
+    project.link_video(other)
+    other.unlink()
+    at = run("mice")
+    assert at.button(key="extract").disabled
+    assert any("is gone" in text.value for text in (*at.caption, *at.error))
+
+
+def test_zip_and_hard_sources_teach_when_there_is_nothing(run, project):
+    from ui.source_choice import HARD, ZIPS
+
+    at = run("mice")
+    at.segmented_control(key="source").set_value(ZIPS).run()
+    assert not at.exception
+    assert "What a zip looks like" in [header.value for header in at.subheader]
+    at.segmented_control(key="source").set_value(HARD).run()
+    assert not at.exception
+    assert "No predictions yet" in [header.value for header in at.subheader]
+
+
+def test_label_export_lists_what_was_written(run, project):
+    at = run("mice", "pages/label_export.py")
+    assert "No frames are written yet" in at.info[0].value
+    export_frames(project, "walk", [5, 30], context=1, round_info=new_round("kmeans"))
+    at.run()
+    assert not at.exception
+    assert str(project.frames_folder("walk")) in [code.value for code in at.code]
+    assert any("**2 frames**" in text.value for text in at.markdown)
+
+
+def test_the_session_keeps_only_plain_values(run, project):
+    from conftest_pages import own_state
+
+    board_of(project, [3, 20, 41])
+    at = run("mice")
+    assert own_state(at)["project"] == str(project.path)
