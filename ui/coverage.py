@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from castle_core.boards import Board
-from ui.words import counted, plain
+from ui.words import plain
 
 
 def coverage_line(board: Board) -> None:
@@ -17,11 +17,7 @@ def coverage_line(board: Board) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="coverage"):
         video, coverage = known[0]
         n = sum(entry.video == video.stem for entry in board.entries)
-        more = (
-            f" ({plain(video.name)}; the other {counted(len(known) - 1, 'video')}: see Numbers)"
-            if len(known) > 1
-            else ""
-        )
+        more = f" ({plain(video.name)}; for the others see Numbers)" if len(known) > 1 else ""
         st.markdown(f":material/donut_large: {sentence(coverage, n)}{more}", width="stretch")
         with st.popover("Numbers", icon=":material/query_stats:"):
             st.caption(

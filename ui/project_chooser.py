@@ -43,7 +43,6 @@ def require_project() -> Project:
 def open_project(folder: Path) -> None:
     """Make `folder` the project of this session, its address and the user's next one."""
     st.session_state[_KEY] = str(folder)
-    st.session_state.pop(_CHOICE, None)
     remember_project(current_user(), folder)
 
 
@@ -87,8 +86,10 @@ def project_panel(project: Project | None) -> None:
             index=choices.index(str(project.path)) if project else None,
             format_func=lambda path: Path(path).name,
             placeholder="Choose a project",
-            key=_CHOICE,
+            # A widget of its own for every project: the browser would send the old choice again otherwise.
+            key=f"{_CHOICE}-{project.path if project else ''}",
             on_change=_chosen,
+            args=(f"{_CHOICE}-{project.path if project else ''}",),
             help=plain(str(project.path)) if project else None,
         )
     if project is not None:
@@ -120,6 +121,6 @@ def _another() -> None:
         open_dialog(str(door))
 
 
-def _chosen() -> None:
-    if choice := st.session_state.get(_CHOICE):
+def _chosen(key: str) -> None:
+    if choice := st.session_state.get(key):
         open_project(Path(choice))

@@ -49,7 +49,7 @@ _STYLE = """<style>
 [data-testid="stMainBlockContainer"]{padding:2.25rem 2.5rem 4rem;max-width:1720px}
 .st-key-source button{padding:.25rem .7rem;min-height:2rem}.st-key-source button p{font-size:.8125rem}
 [data-testid="stMain"] [data-testid="stCaptionContainer"]{opacity:.9;color:inherit}
-[data-testid^="stBaseButton-segmented_control"],[data-testid^="stBaseButton-pills"]{color:inherit!important}
+button[data-variant="segmented_control"],button[data-variant="pills"]{color:inherit!important}
 [data-testid="stSidebar"] hr{margin:.25rem 0 .5rem}
 [data-testid="stSidebar"] [data-testid="stCaptionContainer"]{opacity:1}
 .st-key-machine-panel p{font-variant-numeric:tabular-nums}

@@ -20,6 +20,8 @@ def board_of(project, frames) -> Board:
 def own_state(at) -> dict[str, Any]:
     """Return what our code put into the session; it must be plain JSON values."""
     components = ("trimmer-", "gallery-", "uploader-")
-    state = {key: value for key, value in at.session_state.filtered_state.items() if not key.startswith(components)}
+    state = {
+        key: value for key, value in at.session_state._state.filtered_state.items() if not key.startswith(components)
+    }
     json.dumps(state)
     return state
