@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any, cast
 
 from castle_core.errors import ProjectError
 from castle_core.frames import images_by_index
@@ -32,7 +33,8 @@ def stream_zip(files: list[Path]) -> Iterator[bytes]:
     The images are stored as they are: PNG cannot be made smaller.
     """
     pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
+    # A file that can only be written to: zipfile then leaves sizes and checksums for after each member.
+    with zipfile.ZipFile(cast("IO[bytes]", pipe), "w", zipfile.ZIP_STORED) as archive:
         for path in files:
             info = zipfile.ZipInfo.from_file(path, path.name, strict_timestamps=False)
             with open(path, "rb") as source, archive.open(info, "w", force_zip64=False) as target:
@@ -49,9 +51,10 @@ class _Pipe:
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
 
-    def write(self, data: bytes) -> int:
-        self._blocks.append(bytes(data))
-        return len(data)
+    def write(self, data: Any, /) -> int:
+        block = bytes(data)
+        self._blocks.append(block)
+        return len(block)
 
     def flush(self) -> None:
         pass

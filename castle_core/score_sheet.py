@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,11 +113,11 @@ def _worst(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def save_sheet(path: Path, sheet: Sheet) -> None:
     """Keep a sheet as .npz."""
-    arrays: dict[str, npt.NDArray[np.generic]] = dict(sheet.z)
+    arrays: dict[str, npt.NDArray[Any]] = {str(name): z for name, z in sheet.z.items()}
     if sheet.likelihood_z is not None:
         arrays["likelihood"] = sheet.likelihood_z
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        np.savez(file, **arrays)
 
 
 def load_sheet(path: Path) -> Sheet:
@@ -129,7 +130,8 @@ def load_sheet(path: Path) -> Sheet:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            z = {name: file[name] for name in SCORE_NAMES if name in file and name != "likelihood"}
+            names: list[ScoreName] = [name for name in SCORE_NAMES if name in file and name != "likelihood"]
+            z = {name: file[name] for name in names}
             return Sheet(z, file.get("likelihood"))
     except (OSError, ValueError, KeyError) as error:
         raise PredictionError("The scores of this model are no longer here. Choose the model again.") from error

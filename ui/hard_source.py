@@ -240,20 +240,15 @@ def _thresholds(sheet: Sheet, result: dict[str, Any]) -> tuple[dict[str, float],
 
 def _histogram(counts: list[int], threshold: float, name: str) -> None:
     top = max(counts, default=0) ** 0.5 or 1.0
-    width = 100 / N_BINS
+    first = threshold / LARGEST_Z * N_BINS
     bars = "".join(
-        f'<rect x="{i * width:.2f}" y="{24 - 24 * count**0.5 / top:.2f}" width="{width * 0.8:.2f}" '
-        f'height="{24 * count**0.5 / top:.2f}" class="{"above" if i >= threshold / LARGEST_Z * N_BINS else "below"}"/>'
-        for i, count in enumerate(counts)
-        if count
+        f'<i class="{"above" if place >= first else "below"}" style="height:{100 * count**0.5 / top:.1f}%"></i>'
+        for place, count in enumerate(counts)
     )
-    above = sum(count for i, count in enumerate(counts) if i >= threshold / LARGEST_Z * N_BINS)
-    words = f"{counted(above, 'frame')} above {threshold:g} by {name}"
-    st.html(
-        f'<svg class="castle-histogram" role="img" aria-label="{words}" viewBox="0 0 100 24" '
-        f'preserveAspectRatio="none">'
-        f"{bars}</svg><small>{words}</small>"
+    words = (
+        f"{counted(sum(count for place, count in enumerate(counts) if place >= first), 'frame')} above {threshold:g}"
     )
+    st.html(f'<div class="castle-histogram" role="img" aria-label="{name}: {words}">{bars}</div><small>{words}</small>')
 
 
 def _start(opened: Project, model: str, stems: list[str], settings: dict[str, Any], context: int, review: bool) -> None:

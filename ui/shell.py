@@ -53,8 +53,8 @@ button[data-variant="segmented_control"],button[data-variant="pills"]{color:inhe
 [data-testid="stSidebar"] hr{margin:.25rem 0 .5rem}
 [data-testid="stSidebar"] [data-testid="stCaptionContainer"]{opacity:1}
 .st-key-machine-panel p{font-variant-numeric:tabular-nums}
-.castle-histogram{width:100%;height:2.2rem;display:block;border-bottom:1px solid var(--st-border-color,#8885)}
-.castle-histogram .above{fill:var(--st-primary-color,#0f766e)}.castle-histogram .below{fill:#8a9694}
+.castle-histogram{height:2.2rem;margin:0 .35rem;display:flex;align-items:flex-end;gap:1px;border-bottom:1px solid #8888}
+.castle-histogram i{flex:1}.castle-histogram .above{background:#10827a}.castle-histogram .below{background:#8a9694}
 .castle-download{display:block;text-align:center;padding:.5rem .9rem;border:1px solid #8886;border-radius:.5rem;
 color:inherit!important;text-decoration:none!important}
 .castle-download:hover{border-color:#0f766e}

@@ -1,0 +1,106 @@
+"""What the pages stand on: parts of videos, timelines, score sheets, zips to download, the machine, recent projects."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from castle_core.errors import ProjectError
+from castle_core.frame_zip import frame_files, stream_zip
+from castle_core.machine import clock, look_at_machine, parse_gpus, readable_size, readable_time
+from castle_core.recent import recent_projects, remember_project
+from castle_core.score_sheet import LIKELIHOOD_STEPS, N_BINS, load_sheet, make_sheet, save_sheet
+from castle_core.scores import Score, spread_of
+from castle_core.timeline import outline, time_knots
+from castle_core.trims import Part, Skip, Trims, merged
+
+
+def test_one_setting_for_all_and_an_override():
+    trims = Trims().with_part("a", Part(30, 270, ((60, 90),)), n_frames=300, fps=30.0, for_all=True)
+    assert trims.part("b", n_frames=600, fps=60.0) == Part(60, 540, ((120, 180),))
+    trims = trims.with_part("b", Part(5, 10), n_frames=600, fps=60.0, for_all=False)
+    assert trims.part("b", n_frames=600, fps=60.0) == Part(5, 10)
+    assert trims.part("a", n_frames=300, fps=30.0).start == 30
+    assert Trims.from_json(trims.to_json()) == trims
+    assert trims.without("b").part("b", n_frames=600, fps=60.0).start == 60
+
+
+def test_a_short_video_is_used_whole_and_nonsense_is_the_empty_setting():
+    assert Trims(Skip(5.0, 5.0)).part("a", n_frames=60, fps=30.0) == Part(0, 60)
+    assert Trims.from_json({"shared": "x"}) == Trims()
+    assert merged([(5, 9), (1, 3), (3, 4), (7, 7)]) == ((1, 4), (5, 9))
+    assert Part(0, 10, ((2, 4), (3, 5), (8, 30))).n_usable == 5
+
+
+def test_outline_keeps_peaks_and_knots_keep_times():
+    values = np.zeros(10_000, np.float32)
+    values[7_777] = 5
+    short = outline(values + np.linspace(0, 1, 10_000, dtype=np.float32), 400)
+    assert short.shape == (400,)
+    assert short.max() == short[np.searchsorted(np.linspace(0, 10_000, 400, endpoint=False), 7_777, "right") - 1] == 1
+    regular = np.arange(100_000) / 29.97 + 3.0
+    assert len(time_knots(regular)) == 2
+    random = np.random.default_rng(0)
+    times = np.cumsum(random.choice([0.02, 0.04, 0.5], 3000, p=[0.5, 0.4, 0.1]))
+    knots = np.array(time_knots(times))
+    back = np.interp(np.arange(3000), knots[:, 0], knots[:, 1])
+    durations = np.append(np.diff(times), np.median(np.diff(times)))
+    assert np.all(np.abs(back - (times - times[0])) <= 0.25 * durations + 1e-5)
+
+
+def test_score_sheet_counts_as_the_selection_does(tmp_path):
+    from castle_core.hardness import Thresholds, measure
+
+    random = np.random.default_rng(1)
+    unsure = np.abs(random.normal(0, 0.05, (500, 3))).astype(np.float32)
+    unsure[random.choice(500, 40, replace=False), 1] = 0.8
+    jumps = np.abs(random.normal(2, 1, (500, 3))).astype(np.float32)
+    scores = {
+        "likelihood": Score("likelihood", unsure, "made up"),
+        "pca_singleview": Score("pca_singleview", jumps, "x"),
+    }
+    spreads = {name: spread_of(name, [score.values]) for name, score in scores.items()}
+    save_sheet(tmp_path / "sheet.npz", make_sheet([scores], spreads))
+    sheet = load_sheet(tmp_path / "sheet.npz")
+    for likelihood in (0.3, 0.9, LIKELIHOOD_STEPS[-1]):
+        thresholds = Thresholds(likelihood, {"likelihood": 3.0, "pca_singleview": 2.5})
+        hard = measure(scores, spreads, np.zeros((500, 3, 2)), thresholds=thresholds, fps=30.0).hard()
+        assert sheet.count_hard({"likelihood": 3.0, "pca_singleview": 2.5}, likelihood) == hard.sum()
+    assert len(sheet.histogram("likelihood", 0.9)) == N_BINS
+    assert sum(sheet.histogram("pca_singleview", 0.9)) == 500
+
+
+def test_zip_of_written_frames_is_made_while_it_is_sent(tmp_path):
+    with pytest.raises(ProjectError, match="no frames"):
+        frame_files(tmp_path)
+    for index in (3, 4):
+        (tmp_path / f"img{index:08d}.png").write_bytes(bytes([index]) * 3_000_000)
+    (tmp_path / "selected_frames.csv").write_text("img00000003.png\n")
+    pieces = list(stream_zip(frame_files(tmp_path)))
+    assert max(map(len, pieces)) <= 1 << 20
+    with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
+        assert archive.namelist() == ["img00000003.png", "img00000004.png", "selected_frames.csv"]
+        assert archive.testzip() is None
+        assert archive.read("img00000004.png") == b"\4" * 3_000_000
+
+
+def test_machine_and_words(tmp_path):
+    machine = look_at_machine(tmp_path / "not" / "there")
+    assert 0 < machine.disk_free <= machine.disk_total
+    (gpu,) = parse_gpus("NVIDIA H100, SXM, 37, 1024, 81920\nnonsense\n")
+    assert (gpu.name, gpu.load_percent, gpu.memory_used) == ("NVIDIA H100, SXM", 37.0, 1 << 30)
+    assert [readable_size(n) for n in (12, 3.2e6, 15e9)] == ["0 kB", "3.2 MB", "15 GB"]
+    assert [readable_time(s) for s in (5, 200, 7500)] == ["5 s", "3 min", "2 h 05 min"]
+    assert clock(3723.999, digits=1) == "01:02:03.9"
+    assert clock(0.3, digits=1) == "00:00:00.3"
+
+
+def test_recent_projects_are_each_users_own(tmp_path, castle_folders):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        remember_project("ana", tmp_path / name)
+    assert [path.name for path in recent_projects("ana")] == ["two", "one"]
+    assert recent_projects("ben") == []
+    (tmp_path / "two").rmdir()
+    assert [path.name for path in recent_projects("ana")] == ["one"]
