@@ -117,7 +117,7 @@ def save_sheet(path: Path, sheet: Sheet) -> None:
     if sheet.likelihood_z is not None:
         arrays["likelihood"] = sheet.likelihood_z
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_sheet(path: Path) -> Sheet:
