@@ -209,7 +209,8 @@ def _fill(
             continue
         share = (np.arange(1, gap + 1) / (gap + 1))[:, None]
         inside = slice(before + 1, after)
-        center[inside] = (1 - share) * center[before] + share * center[after]
+        between = (1 - share) * center[before] + share * center[after]
+        center[inside] = np.where(np.isnan(center[inside]), between, center[inside])  # only the tail may be lost
         turn = np.angle(direction[after] / direction[before])  # the shorter way round
         direction[inside] = direction[before] * np.exp(1j * turn * share[:, 0])
         status[inside] = OK
@@ -251,11 +252,12 @@ def resize_affine(width: int, height: int, size: int, *, letterbox: bool) -> Aff
 
     Picture edges meet: ``x' = (x + 0.5) · s - 0.5``. Squashed to the square, or letterboxed in its middle.
     """
-    if not letterbox:
-        scale_x, scale_y, left, top = size / width, size / height, 0.0, 0.0
-    else:
-        scale_x = scale_y = size / max(width, height)
-        left, top = (size - width * scale_x) / 2, (size - height * scale_y) / 2
+    inner_width = inner_height = size
+    if letterbox:  # whole pixels, so that picture, mask and points agree exactly
+        scale = size / max(width, height)
+        inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+    scale_x, scale_y = inner_width / width, inner_height / height
+    left, top = (size - inner_width) // 2, (size - inner_height) // 2
     return np.array([[scale_x, 0.0, 0.5 * scale_x - 0.5 + left], [0.0, scale_y, 0.5 * scale_y - 0.5 + top]])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from castle_core.errors import RoiError
 from castle_core.files import atomic_path, make_folder
-from castle_core.latents.extraction import find_masks
+from castle_core.latents.opening import find_masks
 from castle_core.latents.plan import move_to_trash
 from castle_core.mask_writer import MaskListWriter
 from castle_core.predictions import load_predictions

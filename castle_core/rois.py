@@ -83,22 +83,39 @@ class MaskFile:
             raise RoiError(
                 f"{path} cannot be read as HDF5 ({error}). It may be half-written; track the video again."
             ) from error
-        self.frame_indices = np.array(sorted(int(name) for name in self._file if name.isdigit()), dtype=np.int64)
+        names = [name for name in self._file if name.isascii() and name.isdigit() and name == str(int(name))]
+        self.frame_indices = np.array(sorted(int(name) for name in names), dtype=np.int64)
+        self._stamp = _stamp(path)
         self._frames = set(self.frame_indices.tolist())
         if not self._frames:
             self._file.close()
             raise RoiError(f"{path} holds no masks. Track the video again.")
-        first = self._file[str(self.frame_indices[0])]
-        self.height, self.width = (
-            int(self._scalar("height", first.shape[0])),
-            int(self._scalar("width", first.shape[1])),
-        )
-        self.n_frames = int(self._scalar("total_frames", self.frame_indices[-1] + 1))
-        self.n_rois = int(self._scalar("roi_count", self._scalar("n_rois", 0)))
+        try:
+            shape = self._file[str(self.frame_indices[0])].shape
+            height, width = shape if len(shape) == 2 else (0, 0)
+            self.height, self.width = self._scalar("height", height), self._scalar("width", width)
+            self.n_frames = self._scalar("total_frames", int(self.frame_indices[-1]) + 1)
+            self.n_rois = self._scalar("roi_count", self._scalar("n_rois", 0))
+        except (OSError, RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
+            self._file.close()
+            raise RoiError(
+                f"{path} is not a mask file as CASTLE writes it ({error}). Track the video again."
+            ) from error
         self._hash = ""
 
     def _scalar(self, name: str, default: int) -> int:
         return int(self._file[name][()]) if name in self._file else int(default)
+
+    def check_unchanged(self) -> None:
+        """Check that the file is still the one that was opened.
+
+        Raises
+        ------
+        RoiError
+            If it was written or replaced since: what was read may be a mixture.
+        """
+        if _stamp(self.path) != self._stamp:
+            raise RoiError(f"{self.path} was changed while it was being read. Run this again once tracking is over.")
 
     def mask_at(self, frame_index: int) -> Mask | None:
         """Return the (H, W) uint8 mask of a frame, or None where the frame was not tracked.
@@ -112,13 +129,14 @@ class MaskFile:
             return None
         try:
             mask = self._file[str(frame_index)][()]
-        except OSError as error:
+            shape, dtype = mask.shape, mask.dtype
+        except (OSError, RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise RoiError(
                 f"The mask of frame {frame_index} in {self.path} is damaged. Track the video again."
             ) from error
-        if mask.shape != (self.height, self.width) or mask.dtype != np.uint8:
+        if shape != (self.height, self.width) or dtype != np.uint8:
             raise RoiError(
-                f"The mask of frame {frame_index} in {self.path} is {mask.dtype} {mask.shape}, not uint8 "
+                f"The mask of frame {frame_index} in {self.path} is {dtype} {shape}, not uint8 "
                 f"({self.height}, {self.width}). Track the video again."
             )
         return np.asarray(mask)
@@ -127,7 +145,9 @@ class MaskFile:
         """Return the SHA-256 (hex) of the file's bytes."""
         if not self._hash:
             with open(self.path, "rb") as stream:
-                self._hash = hashlib.file_digest(stream, "sha256").hexdigest()
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            self.check_unchanged()
+            self._hash = digest
         return self._hash
 
     def close(self) -> None:
@@ -141,6 +161,14 @@ class MaskFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class WholeFrame:

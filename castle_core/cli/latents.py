@@ -1,14 +1,11 @@
 """``castle latents``: one vector a frame for tracked ROIs, points or whole frames."""
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from castle_core.cli.output import Failed, JsonFlag, TerminalTask, print_json, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -42,11 +39,14 @@ def latents(
     pooling: Annotated[
         list[str] | None, typer.Option(help="roi-mean, cls, global, point or none; repeat for more.")
     ] = None,
-    points: Annotated[list[str] | None, typer.Option(help="Point track: a file, or a name under points/.")] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(help="Point: a name under points/, a file frame,x,y, MODEL:KEYPOINT, or PREDICTIONS:KEYPOINT."),
+    ] = None,
     interpolation: Annotated[str, typer.Option(help="bilinear or nearest, with --pooling point.")] = "bilinear",
     input_size: Annotated[int | None, typer.Option(help="Edge of the model's input in pixels.")] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    batch_size: Annotated[int, typer.Option(help="Frames in one pass of the model.")] = 32,
+    batch_size: Annotated[str, typer.Option(help="Frames in one pass of the model, or auto: what fits.")] = "32",
     start: Annotated[str, typer.Option(help="0.2, 90s, 00:01:30.5 or 1200f.")] = "0",
     stop: Annotated[str, typer.Option(help="End of the range, not included.")] = "1",
     every: Annotated[int, typer.Option(help="Every so many frames.")] = 1,
@@ -71,10 +71,12 @@ def latents(
     from castle_core.ranges import parse_bound
 
     width, height = _size(crop)
-    poolings: Any = tuple(pooling or ("point",) if points and not pooling else pooling or ("roi-mean",))
+    poolings: Any = tuple(pooling or (["point"] if points else ["roi-mean"]))
+    # Points without a crop need no ROI, hence no masks.
+    default_roi = 0 if set(poolings) == {"point"} and center_roi is None and remove_background is None else 1
     config = ExtractConfig(
         encoder=encoder,
-        roi_ids=tuple(roi or (1,)),
+        roi_ids=tuple(roi or (default_roi,)),
         preprocess=Preprocess(
             center_roi=center_roi,
             crop_width=width,
@@ -91,7 +93,7 @@ def latents(
         interpolation=interpolation,  # type: ignore[arg-type]
         input_size=input_size,
         precision=precision,  # type: ignore[arg-type]
-        batch_size=batch_size,
+        batch_size=_batch_size(batch_size),
         start=parse_bound(start),
         stop=parse_bound(stop),
         every=every,
@@ -116,6 +118,15 @@ def latents(
         say(f"castle: {failure['video']}: {failure['reason']}")
     if report["failed"]:
         raise Failed
+
+
+def _batch_size(text: str) -> int | None:
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no batch size. Write a number, or auto.") from error
 
 
 def _size(text: str) -> tuple[int, int]:

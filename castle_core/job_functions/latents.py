@@ -19,6 +19,7 @@ def latents(
     videos: Sequence[str] = (),
     config: Mapping[str, Any],
     rotation: int = 0,
+    stack: bool = False,
     crop_video: bool = False,
     skip_existing: bool = True,
     keep_both: bool = False,
@@ -37,7 +38,7 @@ def latents(
         Names or stems; empty means all.
     config : mapping
         Fields of `ExtractConfig`; ``preprocess`` is a mapping of fields of `Preprocess`.
-    rotation, crop_video, skip_existing
+    rotation, stack, crop_video, skip_existing
         See `run_extractions`.
     keep_both : bool
         Keep files that were made with other settings beside the new ones.
@@ -53,6 +54,7 @@ def latents(
         list(videos),
         config_from_json(config),
         rotation=rotation,
+        stack=stack,
         crop_video=crop_video,
         skip_existing=skip_existing,
         when_different="keep-both" if keep_both else "recompute",

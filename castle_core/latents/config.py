@@ -40,8 +40,8 @@ class ExtractConfig:
         Edge of the model's input (pixels); None takes the model's own.
     precision : {"auto", "fp32", "bf16", "fp16"}
         Number format.
-    batch_size : int
-        Frames in one forward pass.
+    batch_size : int or None
+        Frames in one forward pass; None chooses by the device's memory.
     start, stop : Bound
         Part of the video, half-open.
     every : int
@@ -63,7 +63,7 @@ class ExtractConfig:
     likelihood_threshold: float = 0.6
     input_size: int | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_size: int = 32
+    batch_size: int | None = 32
     start: Bound = field(default_factory=lambda: parse_bound(0))
     stop: Bound = field(default_factory=lambda: parse_bound(1))
     every: int = 1
@@ -92,7 +92,7 @@ class ExtractConfig:
             raise ConfigError(f"Interpolation is 'bilinear' or 'nearest', not {self.interpolation!r}.")
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
             raise ConfigError(f"Precision is auto, fp32, bf16 or fp16, not {self.precision!r}.")
-        if not 1 <= self.batch_size <= 4096:
+        if self.batch_size is not None and not 1 <= self.batch_size <= 4096:
             raise ConfigError(f"A batch size of {self.batch_size} cannot be: choose 1 to 4096 (32 is a good start).")
         if self.every < 1:
             raise ConfigError(f"Every {self.every}th frame cannot be: choose 1 (every frame) or more.")
@@ -105,15 +105,17 @@ class ExtractConfig:
         """Return the same settings for a rotation latent: ROI means only."""
         return replace(self, angles=angles, stack=stack, poolings=("roi-mean",), points=())
 
+    def needs_masks(self, roi_id: int, pooling: str) -> bool:
+        """Say whether an output depends on masks at all: the whole frame and points without a crop do not."""
+        masked = self.preprocess.center_roi is not None or self.preprocess.remove_background is not None
+        return masked or (roi_id != 0 and pooling != "point")
+
     def identity(self) -> dict[str, Any]:
-        """Return what decides about the numbers that come out, apart from video, masks and weights."""
+        """Return what decides about the numbers that come out, apart from video, range, masks and weights."""
         return {
             "preprocess": self.preprocess.to_json(),
             "interpolation": self.interpolation if "point" in self.poolings else None,
             "likelihood_threshold": self.likelihood_threshold if "point" in self.poolings else None,
-            "input_size": self.input_size,
-            "start": str(self.start),
-            "stop": str(self.stop),
             "every": self.every,
             "angles": self.angles,
             "stack": self.stack,

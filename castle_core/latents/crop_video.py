@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from castle_core.errors import ConfigError
-from castle_core.files import make_folder
+from castle_core.files import locked, make_folder
 from castle_core.latents.config import ExtractConfig
-from castle_core.latents.extraction import open_masks
-from castle_core.latents.frames import decoded, source_affine
+from castle_core.latents.frames import source_affine
+from castle_core.latents.opening import open_masks
 from castle_core.preprocess import OK, measure_poses, render_crop
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
@@ -53,6 +53,7 @@ def extract_crop_video(project: Project, name: str, config: ExtractConfig, *, ta
     preprocess = config.preprocess
     if preprocess.center_roi is None:
         raise ConfigError("A crop video needs Center ROI on, so that there is something to crop around.")
+    project.require_writable()
     entry = project.video(name)
     target = crop_path(project, entry.stem, preprocess.center_roi)
     make_folder(target.parent)
@@ -61,9 +62,13 @@ def extract_crop_video(project: Project, name: str, config: ExtractConfig, *, ta
     width, height = preprocess.crop_width, preprocess.crop_height
     if width % 2 or height % 2:
         task.log(f"  {entry.stem}: a row or column is added to {width} x {height}, since h264 takes even sizes only.")
-    with project.open_video(entry.stem) as video, ExitStack() as stack:
+    with (
+        locked(work_folder / target.name, timeout_s=1.0),
+        project.open_video(entry.stem) as video,
+        ExitStack() as stack,
+    ):
         stack.callback(unfinished.unlink, missing_ok=True)
-        masks = open_masks(project, entry.path.name, video, config)
+        masks = open_masks(project, entry.name, video, config)
         stack.callback(masks.close)
         poses = measure_poses(masks, preprocess, video.n_frames, average_fps=video.average_fps)
         background = config.roi_ids[0] if preprocess.remove_background == "roi" else None
@@ -71,7 +76,7 @@ def extract_crop_video(project: Project, name: str, config: ExtractConfig, *, ta
         with VideoWriter(
             unfinished, fps=video.average_fps, width=width, height=height, crf=15, variable=True
         ) as writer:
-            for frame_index, frame in decoded(video, range(video.n_frames)):
+            for frame_index, frame in video.stream():
                 picture = blank
                 if frame is not None and poses.status[frame_index] == OK:
                     affine = source_affine(preprocess, poses, frame_index)

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,27 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.encoders import Encoder
-from castle_core.errors import ConfigError, EncoderError, RoiError
+from castle_core.errors import ProjectError
 from castle_core.files import locked, make_folder
-from castle_core.latents.config import ExtractConfig, settings_hash
-from castle_core.latents.frames import View
+from castle_core.latents.config import ExtractConfig
+from castle_core.latents.leftovers import clear_leftovers
 from castle_core.latents.maps import write_map
-from castle_core.latents.npz import write_latents
-from castle_core.latents.plan import (
-    Output,
-    keep_both_path,
-    look_at_existing,
-    metadata_of,
-    move_to_trash,
-    plan_outputs,
-)
-from castle_core.latents.points import PointTrack, read_points
+from castle_core.latents.npz import write_latents, write_missing_sidecar
+from castle_core.latents.opening import OpenVideo, open_for_latents
+from castle_core.latents.plan import Output, keep_both_path, look_at_existing, metadata_of, move_to_trash
 from castle_core.latents.shards import Work, run_shard
-from castle_core.preprocess import NOT_REQUESTED, OK, Poses, measure_poses
+from castle_core.preprocess import DECODE_ERROR, NOT_REQUESTED, OK, STATUS_NAMES
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
-from castle_core.rois import MaskFile, MaskSource, WholeFrame
-from castle_core.video import Video, fingerprint
+from castle_core.projects.documents import read_document
+from castle_core.rois import MaskFile, MaskSource
 
 WhenDifferent = Literal["recompute", "keep-both", "skip"]
 
@@ -65,57 +58,6 @@ class Extraction:
 
     written: tuple[Written, ...]
     skipped: tuple[Skipped, ...]
-
-
-def find_masks(project: Project, video_name: str) -> Path:
-    """Return where the tracked ROIs of a video lie: ``track/<video file name>/mask_list.h5``."""
-    return project.path / "track" / video_name / "mask_list.h5"
-
-
-def open_masks(project: Project, video_name: str, video: Video, config: ExtractConfig) -> MaskSource:
-    """Open a video's masks and check that they fit it; without any need for masks, the whole frame.
-
-    Raises
-    ------
-    RoiError
-        If there are none, or they were made for a video of another size or length.
-    """
-    preprocess = config.preprocess
-    needs_none = config.roi_ids == (0,) and preprocess.center_roi is None and not preprocess.remove_background
-    path = find_masks(project, video_name)
-    if needs_none:
-        return WholeFrame(video.height, video.width)
-    if not path.is_file():
-        raise RoiError(
-            f"{video_name} has no tracked ROIs ({path} is missing). Copy CASTLE's mask_list.h5 "
-            "there, or take the whole frame (ROI ID 0)."
-        )
-    masks = MaskFile(path)
-    if (masks.height, masks.width) != (video.height, video.width):
-        masks.close()
-        raise RoiError(
-            f"The masks of {video_name} are {masks.width} x {masks.height}, the video is {video.width} x "
-            f"{video.height}. They belong to another video; track this one."
-        )
-    return masks
-
-
-def read_point_tracks(project: Project, stem: str, config: ExtractConfig, task: Task) -> list[PointTrack]:
-    """Read the point tracks of one video: a path, or a name under ``points/<name>/<stem>.csv``."""
-    tracks = []
-    for given in config.points if "point" in config.poolings else ():
-        path = Path(given)
-        named = project.path / "points" / given / f"{stem}.csv"
-        is_name = path.name == given and named.is_file()
-        track = read_points(named if is_name else path, likelihood_threshold=config.likelihood_threshold)
-        if is_name:
-            track = replace(track, name=given)
-        if track.n_duplicates:
-            task.log(f"  {track.name}: {track.n_duplicates} lines named a frame again; the first one counts.")
-        tracks.append(track)
-    if len({track.name for track in tracks}) != len(tracks):
-        raise ConfigError("Two point files have one name, so their latents would overwrite each other. Rename one.")
-    return tracks
 
 
 def extract_video(
@@ -160,69 +102,135 @@ def extract_video(
         If the same extraction is already running.
     """
     started = time.monotonic()
-    entry = project.video(name)
+    project.require_writable()
     with ExitStack() as stack:
-        video = stack.enter_context(project.open_video(entry.stem))
-        masks = open_masks(project, entry.path.name, video, config)
-        stack.callback(masks.close)
-        points = read_point_tracks(project, entry.stem, config, task)
-        check_poolings(config, encoder)
-        folder = project.path / "latent" / encoder.name
-        outputs = plan_outputs(
-            folder,
-            entry.stem,
-            config,
-            encoder,
-            points,
-            video_fingerprint=fingerprint(entry.path),
-            masks_hash=masks.content_hash(),
-        )
-        todo, skipped, trash = _decide(outputs, video.n_frames, skip_existing, when_different, task)
+        setup = stack.enter_context(open_for_latents(project, name, config, encoder, task))
+        todo, skipped, trash = _decide(setup, skip_existing, when_different, task)
         if not todo:
             return Extraction((), tuple(skipped))
-        make_folder(folder)
-        work_folder = make_folder(project.cache_dir / "shards" / settings_hash([o.identity for o in todo])[:20])
-        stack.enter_context(locked(work_folder / "extraction", timeout_s=1.0))
-        work = _make_work(video, masks, encoder, config, todo, work_folder, task)
-        _run_shards(work, task)
-        for path in trash:
-            moved = move_to_trash(path, project.cache_dir)
-            task.log(f"  the earlier {path.name} was moved to {moved}")
+        for output in sorted(todo, key=lambda output: output.path):
+            lock = make_folder(project.cache_dir / "locks") / f"{encoder.name}-{output.path.name}"
+            stack.enter_context(locked(lock, timeout_s=1.0))
+        clear_leftovers(make_folder(setup.folder))
+        work = setup.work(todo, task)
+        _check_space(work, project, task)
+        _run_shards(work, work.shards(), task)
+        _check_masks(setup.masks)
         written = []
-        for number, output in enumerate(todo):
-            written.append(_write(work, number, output, entry.path.name, started, task))
-            if output.pooling == "roi-mean" and not config.angles:
-                project.register_latent(output.path.name, entry.stem)
+        for output in todo:
+            publish = _making_room(project, output, trash, task)
+            written.append(_write(work, output, setup.video_name, started, publish))
+            _register(project, output, setup.stem)
             task.log(f"  ✅ Saved: {output.path}")
-        shutil.rmtree(work_folder, ignore_errors=True)
+        _say_what_is_missing(work, task)
+        shutil.rmtree(work.folder, ignore_errors=True)
     return Extraction(tuple(written), tuple(skipped))
 
 
-def check_poolings(config: ExtractConfig, encoder: Encoder) -> None:
-    """Refuse poolings that the encoder cannot give.
+def extract_part(
+    project: Project, name: str, config: ExtractConfig, encoder: Encoder, part: int, n_parts: int, *, task: Task = QUIET
+) -> int:
+    """Compute every `n_parts`-th shard of a video, so that several workers share one; `extract_video` then finds them.
 
-    Raises
-    ------
-    EncoderError
-        If CLS is asked of a model without a CLS token.
+    Parameters
+    ----------
+    project, name, config, encoder, task
+        See `extract_video`; the same on every worker.
+    part, n_parts : int
+        This worker's number, from 0, and how many there are.
+
+    Returns
+    -------
+    int
+        Shards that are stored now.
     """
-    if "cls" in config.poolings and not encoder.has_cls:
-        raise EncoderError(f"{encoder.name} has no CLS token. Choose ROI mean or Global Average Pooling.")
+    project.require_writable()
+    with open_for_latents(project, name, config, encoder, task) as setup:
+        work = setup.work(setup.outputs, task)
+        shards = work.shards()[part::n_parts]
+        _run_shards(work, shards, task)
+        _check_masks(setup.masks)
+    return len(shards)
+
+
+def _check_masks(masks: MaskSource) -> None:
+    if isinstance(masks, MaskFile):
+        masks.check_unchanged()
+
+
+def _check_space(work: Work, project: Project, task: Task) -> None:
+    """Say how large feature maps become, and refuse before the work what the disk cannot hold."""
+    n_rows = len(work.wanted)
+    needed = 0
+    for output in work.outputs:
+        row = int(np.prod(work.row_shape(output)))
+        size = (2 if output.pooling == "none" else 4) * row * n_rows
+        needed += 2 * size  # shards and the finished file lie side by side for a moment
+        if output.pooling == "none":
+            task.log(f"  {output.path.name} will hold {n_rows} maps of {row} numbers: {size / 1e9:.2f} GB")
+    free = shutil.disk_usage(project.path).free
+    if needed > free:
+        raise ProjectError(
+            f"The results need {needed / 1e9:.1f} GB while they are made, {free / 1e9:.1f} GB are free in "
+            f"{project.path}. Free some space, or ask for fewer frames or no feature map."
+        )
+
+
+def _making_room(project: Project, output: Output, trash: list[Path], task: Task) -> Callable[[Path, Path], None]:
+    """Return a publisher that moves an earlier file to the trash just before the new one gets its name."""
+
+    def publish(temporary: Path, final: Path) -> None:
+        if output.path in trash and final.exists():
+            moved = move_to_trash(final, project.cache_dir)
+            task.log(f"  the earlier {final.name} was moved to {moved}")
+        task.publish(temporary, final)
+
+    return publish
+
+
+def _register(project: Project, output: Output, stem: str) -> None:
+    if output.pooling == "roi-mean" and not output.identity["angles"]:
+        project.register_latent(output.path.name, stem)
+
+
+def _say_what_is_missing(work: Work, task: Task) -> None:
+    """Count the rows without a value, by reason; damage of the video gets a line of its own."""
+    for output in work.outputs:
+        codes = np.concatenate([np.load(work.status_path(shard, output)) for shard in work.shards()])
+        counts = np.bincount(codes, minlength=len(STATUS_NAMES))
+        said = [f"{count} × {STATUS_NAMES[code]}" for code, count in enumerate(counts) if count and code != OK]
+        if said:
+            task.log(f"  {output.path.name}: {codes.size - counts[OK]} of {codes.size} rows are NaN: {', '.join(said)}")
+        if counts[DECODE_ERROR] and output is work.outputs[0]:
+            first = next(f for shard in work.shards() for f in _damaged(work, shard, output))
+            task.log(
+                f"  ⚠️ {counts[DECODE_ERROR]} frames of {work.video.path.name} cannot be decoded, the first is frame "
+                f"{first}: their rows are NaN with status {DECODE_ERROR}. Copy the video again if you can."
+            )
+
+
+def _damaged(work: Work, shard: range, output: Output) -> list[int]:
+    codes = np.load(work.status_path(shard, output))
+    return [shard[int(row)] for row in np.flatnonzero(codes == DECODE_ERROR)]
 
 
 def _decide(
-    outputs: list[Output], n_frames: int, skip_existing: bool, when_different: WhenDifferent, task: Task
+    setup: OpenVideo, skip_existing: bool, when_different: WhenDifferent, task: Task
 ) -> tuple[list[Output], list[Skipped], list[Path]]:
-    """Sort outputs into those to compute and those to leave; list files that make room first."""
+    """Sort outputs into those to compute and those to leave; list files that make room for them."""
+    n_frames = setup.video.n_frames
     todo, skipped, trash = [], [], []
-    for output in outputs:
+    for output in setup.outputs:
         existing = look_at_existing(output, n_frames)
         if (existing.state == "same" and skip_existing) or (existing.state == "different" and when_different == "skip"):
             skipped.append(Skipped(str(output.path), existing.reason))
+            if existing.state == "same":
+                _complete(setup, output)
         elif existing.state == "different" and when_different == "keep-both":
             other = replace(output, path=keep_both_path(output))
             if skip_existing and look_at_existing(other, n_frames).state == "same":
                 skipped.append(Skipped(str(other.path), "exists with the same settings"))
+                _complete(setup, other)
                 continue
             task.log(f"  {output.path.name} {existing.reason}: both are kept")
             todo.append(other)
@@ -236,91 +244,58 @@ def _decide(
     return todo, skipped, trash
 
 
-def _make_work(
-    video: Video,
-    masks: MaskSource,
-    encoder: Encoder,
-    config: ExtractConfig,
-    outputs: list[Output],
-    folder: Path,
-    task: Task,
-) -> Work:
-    start, stop = (bound.to_frame(video.times_s, video.n_frames) for bound in (config.start, config.stop))
-    if stop <= start:
-        raise ConfigError(
-            f"The range {config.start} … {config.stop} of {video.path.name} holds no frame. Choose a longer one."
-        )
-    poses = cached_poses(video, masks, config, folder, task) if config.preprocess.center_roi is not None else None
-    backgrounds: tuple[int | None, ...] = (None,)
-    if config.preprocess.remove_background == "roi":
-        backgrounds = config.roi_ids
-    # CASTLE's angles: whole degrees, counter-clockwise.
-    angles = tuple(int(a) for a in np.linspace(0, 360, config.angles, endpoint=False)) if config.angles else (0,)
-    view = View(config.preprocess, backgrounds, angles)
-    return Work(video, masks, poses, encoder, config, view, tuple(outputs), range(start, stop, config.every), folder)
+def _complete(setup: OpenVideo, output: Output) -> None:
+    """Write what a crash right after a file's last byte has left out: its sidecar and its entry in config.json."""
+    write_missing_sidecar(output.path)
+    registered = read_document(setup.project.path / "config.json").get("latent", {})
+    if not isinstance(registered, dict) or registered.get(output.path.name) != setup.video_name:
+        _register(setup.project, output, setup.stem)
 
 
-def cached_poses(video: Video, masks: MaskSource, config: ExtractConfig, folder: Path, task: Task) -> Poses:
-    """Measure centre and angle of the whole video once; a resumed run finds them in the work folder."""
-    path = folder / "poses.npz"
-    if path.is_file():
-        with np.load(path) as saved:
-            return Poses(saved["center"], saved["angle_deg"], saved["status"])
-
-    def on_progress(done: int, total: int) -> None:
-        task.progress(done, total, "measuring centre and angle")
-
-    poses = measure_poses(
-        masks, config.preprocess, video.n_frames, average_fps=video.average_fps, on_progress=on_progress
-    )
-    temporary = path.with_name(".poses.part.npz")
-    np.savez(temporary, center=poses.center, angle_deg=poses.angle_deg, status=poses.status)
-    task.publish(temporary, path)
-    return poses
-
-
-def _run_shards(work: Work, task: Task) -> None:
-    total, done = len(work.wanted), 0
+def _run_shards(work: Work, shards: list[range], task: Task) -> None:
+    total, done = sum(len(shard) for shard in shards), 0
 
     def on_frames(n: int) -> None:
         nonlocal done
         done += n
         task.progress(done, total, "frames")
 
-    for shard in work.shards():
+    for shard in shards:
         run_shard(work, shard, task, on_frames)
 
 
-def _write(work: Work, number: int, output: Output, video_name: str, started: float, task: Task) -> Written:
+def _write(
+    work: Work, output: Output, video_name: str, started: float, publish: Callable[[Path, Path], None]
+) -> Written:
     """Put the shards of one output together into its file."""
     n_frames = work.video.n_frames
     status = np.full(n_frames, NOT_REQUESTED, np.uint8)
     for shard in work.shards():
-        status[np.array(shard)] = np.load(work.shard_folder(shard) / "status.npy")[number]
+        status[np.array(shard)] = np.load(work.status_path(shard, output))
     metadata = metadata_of(
         output,
         video_name=video_name,
         n_frames=n_frames,
         encoder=work.encoder,
-        batch_size=work.config.batch_size,
+        batch_size=work.batch_size,
         status=status,
     )
     row_shape = work.row_shape(output)
     if output.pooling == "none":
         shape = (n_frames, *row_shape)
-        write_map(output.path, _map_pieces(work, number), shape, status=status, metadata=metadata, task=task)  # type: ignore[arg-type]
+        write_map(output.path, _map_pieces(work, output), shape, status=status, metadata=metadata, publish=publish)  # type: ignore[arg-type]
     else:
         angle = None
         if work.poses is not None and work.config.preprocess.tail_roi is not None:
             angle = work.poses.angle_deg.astype(np.float32)
         write_latents(
             output.path,
-            _row_pieces(work, number, row_shape),
+            _row_pieces(work, output, row_shape),
             (n_frames, *row_shape),
             status=status,
             metadata=metadata,
             angle_deg=angle,
-            task=task,
+            publish=publish,
         )
     return Written(
         video_name,
@@ -334,7 +309,7 @@ def _write(work: Work, number: int, output: Output, video_name: str, started: fl
     )
 
 
-def _row_pieces(work: Work, number: int, row_shape: tuple[int, ...]) -> Iterator[npt.NDArray[np.float32]]:
+def _row_pieces(work: Work, output: Output, row_shape: tuple[int, ...]) -> Iterator[npt.NDArray[np.float32]]:
     """Yield all rows of the video in order, with NaN for frames that were not requested."""
     size = work.config.shard_frames
     shards = {shard.start // size: shard for shard in work.shards()}
@@ -343,12 +318,12 @@ def _row_pieces(work: Work, number: int, row_shape: tuple[int, ...]) -> Iterator
         piece = np.full((stop - start, *row_shape), np.nan, np.float32)
         shard = shards.get(start // size)
         if shard is not None:
-            piece[np.array(shard) - start] = np.load(work.shard_folder(shard) / f"{number}.npy", mmap_mode="r")
+            piece[np.array(shard) - start] = np.load(work.rows_path(shard, output), mmap_mode="r")
         yield piece
 
 
-def _map_pieces(work: Work, number: int) -> Iterator[tuple[npt.NDArray[np.int64], Any]]:
+def _map_pieces(work: Work, output: Output) -> Iterator[tuple[npt.NDArray[np.int64], Any]]:
     for shard in work.shards():
-        rows = np.load(work.shard_folder(shard) / f"{number}.npy", mmap_mode="r")
+        rows = np.load(work.rows_path(shard, output), mmap_mode="r")
         for first in range(0, len(shard), 64):
             yield np.array(shard[first : first + 64], np.int64), rows[first : first + 64]

@@ -7,14 +7,13 @@ stays flat however long the video is.
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from castle_core.encoders import Encoder
-from castle_core.errors import FrameDecodeError
 from castle_core.preprocess import (
     DECODE_ERROR,
     NO_MASK,
@@ -46,6 +45,8 @@ class Prepared:
         Frame of the video.
     status : int
         OK, or why there is no picture.
+    tracked : bool
+        Whether the frame has a mask at all.
     images : list of (S, S, 3) uint8 arrays
         One for each (angle, background ROI); empty unless OK.
     masks : list of (S, S) uint8 arrays
@@ -65,6 +66,7 @@ class Prepared:
     images: list[npt.NDArray[np.uint8]]
     masks: list[Mask]
     affine: Affine | None
+    tracked: bool = True
     frame: npt.NDArray[np.uint8] | None = None
     affines: list[Affine] = field(default_factory=list)
     crop_masks: list[Mask] = field(default_factory=list)
@@ -118,15 +120,17 @@ def prepare(
     view, poses, encoder
         How it is shown, where the animal is, and for which input.
     """
-    status = int(poses.status[frame_index]) if poses is not None else (NO_MASK if mask is None else OK)
-    if mask is None and status == OK:  # a gap that was filled: the crop is known, no ROI is
+    status = int(poses.status[frame_index]) if poses is not None else OK
+    tracked = mask is not None
+    if mask is None:  # the picture may be of use without: a gap that was filled, a point, or the whole frame
+        status = NO_MASK if status == OK and view.preprocess.remove_background else status
         mask = np.zeros(frame.shape[:2], np.uint8)
-    if status != OK or mask is None:
-        return Prepared(frame_index, status or NO_MASK, [], [], None)
+    if status != OK:
+        return Prepared(frame_index, status, [], [], None, tracked)
     affine = source_affine(view.preprocess, poses, frame_index)
     width, height = crop_size(view.preprocess, frame.shape[1], frame.shape[0])
     if encoder.device != "cpu":
-        return _for_device(frame, mask, frame_index, view, affine, encoder)
+        return replace(_for_device(frame, mask, frame_index, view, affine, encoder), tracked=tracked)
     images, masks, plain = [], [], None
     for degrees in view.angles_deg:
         angled = turned(affine, degrees, width, height) if degrees else affine
@@ -146,7 +150,7 @@ def prepare(
                 masks.append(seen.mask)
         if plain is None:
             plain = seen.affine
-    return Prepared(frame_index, OK, images, masks, plain)
+    return Prepared(frame_index, OK, images, masks, plain, tracked)
 
 
 def _for_device(
@@ -161,33 +165,9 @@ def _for_device(
     if view.preprocess.remove_background is not None:
         crop_masks = [warp_mask(mask, one, width, height) for one in affines]
     masks = [warp_mask(mask, compose(resize, one), size, size) for one in affines]
-    return Prepared(frame_index, OK, [], masks, compose(resize, affine), frame, affines, crop_masks)
-
-
-def decoded(video: Video, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8] | None]]:
-    """Decode frames in one forward pass; a frame that cannot be decoded comes as None, and the others still come.
-
-    Yields
-    ------
-    tuple of int and (H, W, 3) uint8 array or None
-    """
-    position = wanted.start
-    while position < wanted.stop:
-        try:
-            for batch in video.batches(8, position, wanted.stop, wanted.step):
-                for frame_index, frame in zip(batch.frame_index.tolist(), batch.data, strict=True):
-                    position = frame_index + wanted.step
-                    yield frame_index, frame
-            return
-        except FrameDecodeError as error:
-            # On the grid, and never before what was already given.
-            behind = max(0, error.frame_index - position)
-            broken = position + -(-behind // wanted.step) * wanted.step
-        if broken > position:
-            yield from decoded(video, range(position, broken, wanted.step))
-        if broken < wanted.stop:
-            yield broken, None
-        position = broken + wanted.step
+    return Prepared(
+        frame_index, OK, [], masks, compose(resize, affine), frame=frame, affines=affines, crop_masks=crop_masks
+    )
 
 
 def prepared_frames(
@@ -228,7 +208,7 @@ def prepared_frames(
 
     def work() -> None:
         try:
-            for frame_index, frame in decoded(video, wanted):
+            for frame_index, frame in video.stream(wanted.start, wanted.stop, wanted.step):
                 if frame is None:
                     item = Prepared(frame_index, DECODE_ERROR, [], [], None)
                 else:

@@ -1,7 +1,10 @@
 """Feature maps: (n, C, H, W) float16 in chunked HDF5, one chunk a frame, written and read a frame at a time."""
 
+import errno
 import json
-from collections.abc import Iterator
+import os
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.errors import EncoderError
-from castle_core.files import atomic_path, atomic_write_json
-from castle_core.progress import QUIET, Task
+from castle_core.files import atomic_path
+from castle_core.latents.npz import write_sidecar
 
 
 def map_bytes(n_rows: int, embed_dim: int, side: int) -> int:
@@ -25,7 +28,7 @@ def write_map(
     *,
     status: npt.NDArray[np.uint8],
     metadata: dict[str, Any],
-    task: Task = QUIET,
+    publish: Callable[[Path, Path], None] = os.replace,
 ) -> None:
     """Write a feature map, streaming.
 
@@ -41,31 +44,59 @@ def write_map(
         Status codes.
     metadata : dict
         Stored as the attribute ``metadata``, one JSON string, and in the sidecar.
-    task : Task
-        Publishes the finished file.
+    publish : callable
+        Gives the finished file its final name.
 
     Raises
     ------
     ProjectError
         If the disk is full or may not be written.
     """
+    with atomic_path(path, publish=publish) as temporary:
+        try:
+            sums = _write_file(temporary, pieces, shape, status, metadata)
+            _read_back(temporary, sums)
+        except (RuntimeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise OSError(errno.ENOSPC, f"the map could not be written ({error})") from error
+    write_sidecar(path, metadata)
+
+
+def _write_file(
+    path: Path,
+    pieces: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]],
+    shape: tuple[int, int, int, int],
+    status: npt.NDArray[np.uint8],
+    metadata: dict[str, Any],
+) -> dict[int, int]:
+    """Write everything; return a checksum of each row."""
     import h5py
 
-    with atomic_path(path, publish=task.publish) as temporary:
-        with h5py.File(temporary, "w") as file:
-            latent = file.create_dataset(
-                "latent", shape, np.float16, chunks=(1, *shape[1:]), fillvalue=np.float16("nan")
-            )
-            for frame_indices, maps in pieces:
-                for frame_index, one in zip(frame_indices, maps, strict=True):
-                    latent[int(frame_index)] = one
-            file["frame_index"] = np.arange(shape[0], dtype=np.int64)
-            file["status"] = status.astype(np.uint8)
-            file.attrs["metadata"] = json.dumps(metadata, ensure_ascii=False)
-            file.flush()
-        # HDF5 can lose writes to a full disk without a word; a file that opens and has its last row is whole.
-        read_map_metadata(temporary)
-    atomic_write_json(path.with_name(path.name + ".json"), metadata)
+    sums = {}
+    with h5py.File(path, "w") as file:
+        latent = file.create_dataset("latent", shape, np.float16, chunks=(1, *shape[1:]), fillvalue=np.float16("nan"))
+        for frame_indices, maps in pieces:
+            for frame_index, one in zip(frame_indices.tolist(), maps, strict=True):
+                row = np.ascontiguousarray(one, np.float16)
+                latent[frame_index] = row
+                sums[frame_index] = zlib.crc32(row.data)
+        file["frame_index"] = np.arange(shape[0], dtype=np.int64)
+        file["status"] = status.astype(np.uint8)
+        file.attrs["metadata"] = json.dumps(metadata, ensure_ascii=False)
+        file.flush()
+    return sums
+
+
+def _read_back(path: Path, sums: dict[int, int]) -> None:
+    """Compare every row with its checksum: HDF5 can lose writes to a full disk without a word."""
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        latent = file["latent"]
+        for frame_index, expected in sums.items():
+            if zlib.crc32(latent[frame_index].data) != expected:
+                raise OSError(errno.ENOSPC, f"row {frame_index} was lost")
 
 
 def read_map_metadata(path: Path) -> tuple[dict[str, Any], int]:

@@ -1,8 +1,9 @@
 """The latent file: an uncompressed ``.npz`` that streams and maps, its JSON sidecar, and how foreign ones are read."""
 
 import json
+import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import numpy.typing as npt
 
 from castle_core.errors import EncoderError
 from castle_core.files import atomic_path, atomic_write_json
-from castle_core.progress import QUIET, Task
 
 SCHEMA_VERSION = 1
 _DAY = (1980, 1, 1, 0, 0, 0)  # no clock in the file: equal content gives equal bytes
@@ -48,7 +48,7 @@ def write_latents(
     status: npt.NDArray[np.uint8],
     metadata: dict[str, Any],
     angle_deg: npt.NDArray[np.float32] | None = None,
-    task: Task = QUIET,
+    publish: Callable[[Path, Path], None] = os.replace,
 ) -> None:
     """Write a latent file and its sidecar, streaming the rows.
 
@@ -66,8 +66,8 @@ def write_latents(
         Anything JSON takes; stored as one JSON string.
     angle_deg : (n,) float32 array, optional
         Direction of the tail.
-    task : Task
-        Publishes the finished file.
+    publish : callable
+        Gives the finished file its final name.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def write_latents(
     """
     n = shape[0]
     with (
-        atomic_path(path, publish=task.publish) as temporary,
+        atomic_path(path, publish=publish) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
     ):
         with archive.open(zipfile.ZipInfo("latent.npy", _DAY), "w", force_zip64=True) as stream:
@@ -96,7 +96,24 @@ def write_latents(
         if angle_deg is not None:
             _add(archive, "angle_deg", angle_deg.astype(np.float32))
         _add(archive, "metadata", np.array([json.dumps(metadata, ensure_ascii=False)]))
+    write_sidecar(path, metadata)
+
+
+def write_sidecar(path: Path, metadata: dict[str, Any]) -> None:
+    """Write the metadata of a latent file beside it: ``<name>.json``."""
     atomic_write_json(path.with_name(path.name + ".json"), metadata)
+
+
+def write_missing_sidecar(path: Path) -> None:
+    """Write the sidecar of a finished file if a crash has left it out."""
+    if path.with_name(path.name + ".json").is_file():
+        return
+    if path.suffix == ".h5":
+        from castle_core.latents.maps import read_map_metadata
+
+        write_sidecar(path, read_map_metadata(path)[0])
+    else:
+        write_sidecar(path, read_latents(path).metadata)
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from castle_core.encoders import Encoder
 from castle_core.errors import ConfigError
+from castle_core.latents.batching import encode
 from castle_core.latents.config import ExtractConfig
 from castle_core.latents.device_warp import render_batch
-from castle_core.latents.extraction import check_poolings, open_masks
 from castle_core.latents.frames import Prepared, View, prepare
-from castle_core.latents.shards import encode
+from castle_core.latents.opening import check_poolings, open_masks
 from castle_core.pooling import cell_weights, pool_weighted
 from castle_core.preprocess import OK, Poses, measure_pose
 from castle_core.projects import Project

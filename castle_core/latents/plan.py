@@ -1,5 +1,6 @@
 """What one video's extraction writes where, and what makes it the same as an earlier one."""
 
+import contextlib
 import json
 import shutil
 import time
@@ -43,6 +44,11 @@ class Output:
     path: Path
     identity: dict[str, Any]
 
+    @property
+    def key(self) -> str:
+        """A short name for what this output holds."""
+        return settings_hash(self.identity)[:16]
+
 
 @dataclass(frozen=True)
 class Existing:
@@ -78,16 +84,32 @@ def plan_outputs(
     encoder: Encoder,
     points: list[PointTrack],
     *,
+    wanted: range,
     video_fingerprint: str,
     masks_hash: str,
+    average_fps: float,
 ) -> list[Output]:
-    """List the files that an extraction of one video writes into `folder` (``latent/<encoder>``)."""
+    """List the files that an extraction of one video writes into `folder` (``latent/<encoder>``).
+
+    Parameters
+    ----------
+    wanted : range
+        The requested frames.
+    video_fingerprint, masks_hash : str
+        What is encoded.
+    average_fps : float
+        Frames a second; it decides about the result where centre and angle are smoothed over time.
+    """
+    smoothed = config.preprocess.center_roi is not None and config.preprocess.smooth_s > 0
     outputs = []
     for roi_id in config.roi_ids:
         for pooling in config.poolings:
             for point in points if pooling == "point" else [None]:
                 identity = {
                     **config.identity(),
+                    "start": wanted.start,
+                    "stop": wanted.stop,
+                    "average_fps": average_fps if smoothed else None,
                     "encoder": encoder.name,
                     "weights": encoder.weight_hash,
                     "precision": encoder.precision,
@@ -95,7 +117,7 @@ def plan_outputs(
                     "roi": roi_id,
                     "pooling": pooling,
                     "video": video_fingerprint,
-                    "masks": masks_hash,
+                    "masks": masks_hash if config.needs_masks(roi_id, pooling) else None,
                     "points": point.content_hash() if point else None,
                 }
                 name = output_name(stem, roi_id, encoder.name, config, pooling, point.name if point else "")
@@ -111,8 +133,9 @@ _WORDS = {
     "precision": "the precision was {old}, you ask {new}",
     "input_size": "the input size was {old}, you ask {new}",
     "every": "every {old}th frame then, every {new}th now",
-    "start": "it started at {old}, you ask {new}",
-    "stop": "it stopped at {old}, you ask {new}",
+    "start": "it started at frame {old}, you ask {new}",
+    "stop": "it ended before frame {old}, you ask {new}",
+    "average_fps": "smoothing saw {old} frames a second, now {new}",
     "angles": "{old} angles then, {new} now",
     "interpolation": "interpolation was {old}, you ask {new}",
 }
@@ -199,23 +222,41 @@ def metadata_of(
     output: Output, *, video_name: str, n_frames: int, encoder: Encoder, batch_size: int, status: npt.NDArray[np.uint8]
 ) -> dict[str, Any]:
     """Return the metadata of a latent file: what CASTLE's newer files say, and all that the numbers depend on."""
-    import torch
-
     counts = np.bincount(status, minlength=8)
+    identity = output.identity
     return {
         "schema_version": SCHEMA_VERSION,
         "castle_studio_version": __version__,
         "video_name": video_name,
+        "video_fingerprint": identity["video"],
         "roi_id": output.roi_id,
         "model_name": encoder.name,
+        "weight_hash": encoder.weight_hash,
         "n_frames": n_frames,
         "feature_dim": encoder.embed_dim,
         "dtype": "float16" if output.pooling == "none" else "float32",
         "pooling": output.pooling,
         "point": output.point.name if output.point else None,
+        "points_hash": identity["points"],
+        "masks_hash": identity["masks"],
+        "preprocessing": identity["preprocess"],
+        "rotation_angles": identity["angles"],
+        "input_size": encoder.input_size,
+        "precision": encoder.precision,
         "batch_size": batch_size,
         "device": encoder.device.split(":")[0],
         "status_counts": {str(code): int(count) for code, count in enumerate(counts) if count},
-        "torch_version": torch.__version__,
-        "identity": output.identity,
+        "versions": library_versions(),
+        "identity": identity,
     }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that the numbers depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("torch", "transformers", "numpy", "opencv-python", "opencv-python-headless", "av"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

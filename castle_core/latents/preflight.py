@@ -1,7 +1,8 @@
 """Look before the first minute of work: is every video readable, are its masks right, does the disk suffice?"""
 
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from castle_core.encoders import Encoder
 from castle_core.errors import CastleError
 from castle_core.latents.config import ExtractConfig
-from castle_core.latents.extraction import check_poolings, open_masks, read_point_tracks
 from castle_core.latents.maps import map_bytes
+from castle_core.latents.opening import check_poolings, mask_warnings, open_masks, requested_frames
 from castle_core.latents.plan import look_at_existing, plan_outputs
+from castle_core.latents.point_keys import read_point_tracks
 from castle_core.progress import QUIET
 from castle_core.projects import Project
 from castle_core.rois import MaskSource
@@ -49,6 +51,7 @@ class PreflightRow:
     roi_share: dict[int, float]
     existing: tuple[str, ...]
     bytes_needed: int
+    seconds: float = 0.0
 
 
 def preflight(project: Project, names: list[str], config: ExtractConfig, encoder: Encoder) -> list[PreflightRow]:
@@ -71,16 +74,29 @@ def preflight(project: Project, names: list[str], config: ExtractConfig, encoder
         One a video, in the same order; problems are rows, not exceptions.
     """
     rows = [_check(project, name, config, encoder) for name in names]
+    if any(row.verdict in ("ready", "warning") for row in rows):
+        each = _seconds_a_frame(config, encoder)
+        rows = [replace(row, seconds=each * row.n_frames) if row.bytes_needed else row for row in rows]
     needed = sum(row.bytes_needed for row in rows)
     free = shutil.disk_usage(project.path).free
     if needed > free:
         message = f"The results need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. Free some space first."
-        rows = [_with_problem(row, message) if row.verdict != "skip" else row for row in rows]
+        rows = [replace(row, verdict="problem", message=message) if row.verdict != "skip" else row for row in rows]
     return rows
 
 
-def _with_problem(row: PreflightRow, message: str) -> PreflightRow:
-    return PreflightRow(row.video, "problem", message, row.n_frames, row.roi_share, row.existing, row.bytes_needed)
+def _seconds_a_frame(config: ExtractConfig, encoder: Encoder) -> float:
+    """Time the model on two blank pictures (the second time, when it is warm)."""
+    import torch
+
+    pictures = torch.zeros((2, encoder.input_size, encoder.input_size, 3), dtype=torch.uint8)
+    elapsed = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        encoder.encode(pictures).patch_tokens.float().cpu()
+        elapsed = time.perf_counter() - started
+    backgrounds = len(config.roi_ids) if config.preprocess.remove_background == "roi" else 1
+    return elapsed / 2 * max(1, config.angles) * backgrounds
 
 
 def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder) -> PreflightRow:
@@ -91,8 +107,8 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
         with project.open_video(entry.stem) as video:
             masks = open_masks(project, entry.name, video, config)
             try:
-                start, stop = (bound.to_frame(video.times_s, video.n_frames) for bound in (config.start, config.stop))
-                wanted = range(start, stop, config.every)
+                wanted = requested_frames(video, config)
+                odd = mask_warnings(masks, video)
                 share = _roi_share(masks, wanted, config)
                 masks_hash = masks.content_hash()
             finally:
@@ -103,8 +119,10 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
                 config,
                 encoder,
                 points,
+                wanted=wanted,
                 video_fingerprint=fingerprint(entry.path),
                 masks_hash=masks_hash,
+                average_fps=video.average_fps,
             )
             found = [(output, look_at_existing(output, video.n_frames)) for output in outputs]
     except CastleError as error:
@@ -118,11 +136,12 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
     if not todo:
         return PreflightRow(entry.name, "skip", "everything exists already", len(wanted), share, existing, 0)
     lost = [f"ROI {roi} in {100 * value:.0f} %" for roi, value in share.items() if value < 0.95]
-    message = f"found only {', '.join(lost)} of the frames; the others become NaN" if lost else "ready"
+    if lost:
+        odd = [f"found only {', '.join(lost)} of the frames; the others become NaN", *odd]
     return PreflightRow(
         entry.name,
-        "warning" if lost else "ready",
-        message,
+        "warning" if odd else "ready",
+        " ".join(odd) or "ready",
         len(wanted),
         share,
         existing,

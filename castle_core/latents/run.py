@@ -4,11 +4,13 @@ from dataclasses import asdict
 from typing import Any
 
 from castle_core.encoders import Encoder, load_encoder
-from castle_core.errors import CastleError, JobCancelled, LeaseLostError
+from castle_core.errors import CastleError, ConfigError, JobCancelled, LeaseLostError
 from castle_core.latents.config import ExtractConfig
 from castle_core.latents.crop_video import extract_crop_video
-from castle_core.latents.extraction import Extraction, WhenDifferent, extract_video
-from castle_core.progress import QUIET, Task
+from castle_core.latents.extraction import WhenDifferent, extract_video
+from castle_core.latents.point_keys import is_for_one_video
+from castle_core.latents.preflight import preflight
+from castle_core.progress import QUIET, Task, TaskPart
 from castle_core.projects import Project
 
 
@@ -67,61 +69,68 @@ def run_extractions(
 
     Raises
     ------
-    EncoderError
-        If the model cannot be loaded; nothing was started then.
+    EncoderError, ConfigError
+        If the model cannot be loaded or the points are one video's; nothing was started then.
     JobCancelled, LeaseLostError
         From `task`; finished shards stay.
     """
     videos = [project.video(name) for name in names] if names else list(project.videos())
+    if not videos:
+        raise ConfigError(f"The project {project.name} has no videos yet. Add some first.")
+    _check_point_keys(project, config, len(videos))
     if encoder is None:
         encoder = load_encoder(
             config.encoder, device=choose_device(device), precision=config.precision, input_size=config.input_size
         )
     report: dict[str, Any] = {"outputs": [], "skipped": [], "failed": [], "crop_videos": []}
-    task.log(f"Starting extraction of {len(videos)} videos with {encoder.name} on {encoder.device}...")
-    for entry in videos:
-        task.log(f"Processing {entry.name}...")
+    passes = [config]
+    if rotation:
+        passes.append(config.with_rotation(rotation, stack=stack))
+    _log_preflight(project, [entry.stem for entry in videos], config, encoder, task)
+    for number, entry in enumerate(videos):
+        task.log(f"\nProcessing {entry.name}...")
+        part = TaskPart(task, number, len(videos), entry.name) if len(videos) > 1 else task
         try:
-            _add(
-                report,
-                extract_video(
+            for one in passes:
+                extraction = extract_video(
                     project,
                     entry.stem,
-                    config,
+                    one,
                     encoder,
                     skip_existing=skip_existing,
                     when_different=when_different,
-                    task=task,
-                ),
-            )
-            if rotation:
-                turned = config.with_rotation(rotation, stack=stack)
-                _add(
-                    report,
-                    extract_video(
-                        project,
-                        entry.stem,
-                        turned,
-                        encoder,
-                        skip_existing=skip_existing,
-                        when_different=when_different,
-                        task=task,
-                    ),
+                    task=part,
                 )
+                report["outputs"].extend(asdict(written) for written in extraction.written)
+                report["skipped"].extend(asdict(skipped) for skipped in extraction.skipped)
             if crop_video:
-                path = extract_crop_video(project, entry.stem, config, task=task)
+                path = extract_crop_video(project, entry.stem, config, task=part)
                 report["crop_videos"].append({"video": entry.name, "path": str(path)})
                 task.log(f"  ✅ Saved: {path}")
         except (JobCancelled, LeaseLostError):
             raise
-        except CastleError as error:
+        except (CastleError, OSError) as error:
             report["failed"].append({"video": entry.name, "reason": str(error)})
-            task.log(f"  ❌ {entry.name}: {error}")
-    n_good = len(videos) - len(report["failed"])
-    task.log(f"🎉 Done: {n_good}/{len(videos)} videos.")
+            task.log(f"  ❌ Error processing {entry.name}: {error}")
+    failed = [failure["video"] for failure in report["failed"]]
+    task.log(f"\n🎉 Extraction Complete!\nSuccessfully processed {len(videos) - len(failed)}/{len(videos)} videos.")
+    if failed:
+        task.log(f"⚠️ Failed videos: {', '.join(failed)}")
     return report
 
 
-def _add(report: dict[str, Any], extraction: Extraction) -> None:
-    report["outputs"].extend(asdict(written) for written in extraction.written)
-    report["skipped"].extend(asdict(skipped) for skipped in extraction.skipped)
+def _check_point_keys(project: Project, config: ExtractConfig, n_videos: int) -> None:
+    if "point" not in config.poolings or n_videos < 2:
+        return
+    for key in config.points:
+        if is_for_one_video(project, key):
+            raise ConfigError(
+                f"{key} holds the points of one video, but {n_videos} are chosen. Choose its video, or put one file a "
+                f"video into {project.path / 'points'}/<name>/<video>.csv and give the name."
+            )
+
+
+def _log_preflight(project: Project, names: list[str], config: ExtractConfig, encoder: Encoder, task: Task) -> None:
+    task.log(f"Starting pre-flight check for {len(names)} videos with {encoder.name} on {encoder.device}...")
+    for row in preflight(project, names, config, encoder):
+        task.log(f"  {row.video}: {row.verdict}" + (f" ({row.message})" if row.message != row.verdict else ""))

@@ -1,29 +1,32 @@
 """The work between two saves: encode a shard's frames once, pool them for every output, and store the rows.
 
-A shard is a folder ``<start>/`` with one ``.npy`` of rows for each output and one of status codes. It gets its name
-only when it is whole, so that a crash costs at most one. Batches lie on a fixed grid inside the shard, with blanks for
-missing frames, so that a resumed run computes exactly what an undisturbed one does.
+A shard is a folder ``<start>/`` with two ``.npy`` files for each output: its rows, and their status codes. It gets its
+name only when it is whole, so that a crash costs at most one. Batches lie on a fixed grid inside the shard, with blanks
+for missing frames, so that a resumed run computes exactly what an undisturbed one does.
 """
 
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from castle_core.encoders import Encoder, Tokens
 from castle_core.files import make_folder, write_error
+from castle_core.latents.batching import BatchLimit, encode
 from castle_core.latents.config import ExtractConfig
 from castle_core.latents.device_warp import render_batch
 from castle_core.latents.frames import Prepared, View, prepared_frames
 from castle_core.latents.plan import Output
 from castle_core.pooling import cell_weights, pool_global, pool_points, pool_weighted, to_cells
-from castle_core.preprocess import OK, POINT_MISSING, POINT_OUTSIDE, ROI_ABSENT, Poses, apply_affine
+from castle_core.preprocess import NO_MASK, OK, POINT_MISSING, POINT_OUTSIDE, ROI_ABSENT, Poses, apply_affine
 from castle_core.progress import Task
 from castle_core.rois import MaskSource
 from castle_core.video import Video
@@ -41,6 +44,10 @@ class Work:
         The requested frames.
     folder : Path
         Where shards are stored.
+    batch_size : int
+        Frames in one forward pass.
+    limit : BatchLimit
+        What the device's memory has turned out to hold.
     """
 
     video: Video
@@ -52,6 +59,8 @@ class Work:
     outputs: tuple[Output, ...]
     wanted: range
     folder: Path
+    batch_size: int
+    limit: BatchLimit = field(default_factory=BatchLimit)
 
     def shards(self) -> list[range]:
         """Return the requested frames of each shard, on a grid that starts at frame 0."""
@@ -67,8 +76,20 @@ class Work:
         return pieces
 
     def shard_folder(self, shard: range) -> Path:
-        """Return the folder of a shard; it exists when the shard is whole."""
+        """Return the folder of a shard."""
         return self.folder / f"{shard.start:09d}"
+
+    def rows_path(self, shard: range, output: Output) -> Path:
+        """Return where a shard keeps the rows of an output."""
+        return self.shard_folder(shard) / f"{output.key}.npy"
+
+    def status_path(self, shard: range, output: Output) -> Path:
+        """Return where a shard keeps the status codes of an output."""
+        return self.shard_folder(shard) / f"{output.key}.status.npy"
+
+    def is_whole(self, shard: range) -> bool:
+        """Say whether a shard is stored with everything that is asked now."""
+        return all(self.status_path(shard, output).is_file() for output in self.outputs)
 
     def row_shape(self, output: Output) -> tuple[int, ...]:
         """Return the shape of one row of an output."""
@@ -78,6 +99,36 @@ class Work:
         if self.config.stack and self.config.angles:
             return (self.config.angles, self.encoder.embed_dim)
         return (self.encoder.embed_dim,)
+
+
+class _RowFile:
+    """Writes rows into an ``.npy`` file one batch after the other.
+
+    Not a mapped file: a full disk must be an error here, not the end of the process.
+    """
+
+    def __init__(self, path: Path, dtype: Any, shape: tuple[int, ...]) -> None:
+        self._dtype = np.dtype(dtype)
+        self._stream = open(path, "wb")  # noqa: SIM115  closed by __exit__
+        description = np.lib.format.dtype_to_descr(self._dtype)
+        header = {"descr": description, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._stream, header)
+
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        self._stream.write(np.ascontiguousarray(rows, self._dtype).data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._stream.flush()
+                os.fsync(self._stream.fileno())
+        finally:
+            self._stream.close()
 
 
 def run_shard(work: Work, shard: range, task: Task, on_frames: Callable[[int], None]) -> None:
@@ -91,53 +142,55 @@ def run_shard(work: Work, shard: range, task: Task, on_frames: Callable[[int], N
         From `task`.
     """
     final = work.shard_folder(shard)
-    if final.is_dir():
+    if work.is_whole(shard):
         on_frames(len(shard))
         return
     make_folder(work.folder)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=work.folder))
+    temporary = None
     try:
-        files = [
-            np.lib.format.open_memmap(
-                temporary / f"{number}.npy",
-                "w+",
-                np.float16 if output.pooling == "none" else np.float32,
-                (len(shard), *work.row_shape(output)),
-            )
-            for number, output in enumerate(work.outputs)
-        ]
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=work.folder))
         status = np.zeros((len(work.outputs), len(shard)), np.uint8)
         row = 0
-        for batch in _batches(work, shard):
-            _encode_batch(work, batch, files, status, row)
-            row += len(batch)
-            on_frames(len(batch))
-        for file in files:
-            file.flush()
-        del files
-        np.save(temporary / "status.npy", status)
-        for path in temporary.iterdir():
-            with open(path, "rb+") as stream:
-                os.fsync(stream.fileno())
-        _publish_folder(temporary, final, task)
+        with ExitStack() as stack:
+            files = [stack.enter_context(_row_file(work, temporary, shard, output)) for output in work.outputs]
+            for batch in _batches(work, shard):
+                stop = row + len(batch)
+                values = _encode_batch(work, batch, status[:, row:stop])
+                for file, rows in zip(files, values, strict=True):
+                    file.write(rows)
+                row = stop
+                on_frames(len(batch))
+        for output, codes in zip(work.outputs, status, strict=True):
+            with _RowFile(temporary / work.status_path(shard, output).name, np.uint8, codes.shape) as file:
+                file.write(codes)
+        _publish_folder(work, shard, temporary, task)
     except OSError as error:
         raise write_error(final, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _publish_folder(temporary: Path, final: Path, task: Task) -> None:
+def _row_file(work: Work, folder: Path, shard: range, output: Output) -> _RowFile:
+    dtype = np.float16 if output.pooling == "none" else np.float32
+    return _RowFile(folder / work.rows_path(shard, output).name, dtype, (len(shard), *work.row_shape(output)))
+
+
+def _publish_folder(work: Work, shard: range, temporary: Path, task: Task) -> None:
+    final = work.shard_folder(shard)
+    if final.is_dir() and not work.is_whole(shard):  # stored for fewer outputs than are asked now
+        shutil.rmtree(final)
     try:
         task.publish(temporary, final)
     except OSError:
-        if not final.is_dir():  # else another worker stored the same shard first: its rows are the same
+        if not work.is_whole(shard):  # else another worker stored the same shard first: its rows are the same
             raise
 
 
 def _batches(work: Work, shard: range) -> Iterator[list[Prepared]]:
     batch: list[Prepared] = []
-    size = work.config.batch_size
-    ahead = max(2, 2 * size)
+    size = work.batch_size
+    ahead = max(2, min(2 * size, size + 64))
     for prepared in prepared_frames(work.video, work.masks, shard, work.view, work.poses, work.encoder, ahead=ahead):
         batch.append(prepared)
         if len(batch) == size:
@@ -147,30 +200,32 @@ def _batches(work: Work, shard: range) -> Iterator[list[Prepared]]:
         yield batch
 
 
-def _encode_batch(work: Work, batch: list[Prepared], files: list[Any], status: npt.NDArray[np.uint8], row: int) -> None:
-    """Encode one batch and put its rows into the shard's files."""
-    rows = slice(row, row + len(batch))
+def _encode_batch(work: Work, batch: list[Prepared], status: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+    """Encode one batch; return its rows for every output, and fill in their status codes (outputs, frames)."""
     shared = np.array([prepared.status for prepared in batch], np.uint8)
     for number, output in enumerate(work.outputs):
-        status[number, rows] = _status(work, output, batch, shared)
-    if (shared == OK).any():
-        n_angles = len(work.view.angles_deg)
-        collected: list[list[npt.NDArray[Any]]] = [[] for _ in work.outputs]
-        for angle in range(n_angles):
+        status[number] = _status(work, output, batch, shared)
+    collected: list[list[npt.NDArray[Any]]] = [[] for _ in work.outputs]
+    if (status == OK).any():
+        for angle in range(len(work.view.angles_deg)):
             for group, background_roi in enumerate(work.view.background_rois):
-                tokens = encode(work.encoder, _pictures(work, batch, angle, group))
+                tokens = encode(work.encoder, _pictures(work, batch, angle, group), work.limit)
                 for number, values in _pool(work, batch, tokens, angle, background_roi):
                     collected[number].append(values)
-        for number, turns in enumerate(collected):
-            if work.config.stack and work.config.angles:
-                files[number][rows] = np.stack(turns, axis=1)
-            else:
-                files[number][rows] = (
-                    turns[0] if len(turns) == 1 else np.mean(np.stack(turns), axis=0, dtype=np.float32)
-                )
-    for number in range(len(work.outputs)):
-        absent = np.flatnonzero(status[number, rows] != OK)
-        files[number][row + absent] = np.nan
+    result = []
+    for number, (output, turns) in enumerate(zip(work.outputs, collected, strict=True)):
+        if not turns:
+            rows = np.full((len(batch), *work.row_shape(output)), np.nan, np.float32)
+        elif work.config.stack and work.config.angles:
+            rows = np.stack(turns, axis=1)
+        else:
+            rows = turns[0] if len(turns) == 1 else np.mean(np.stack(turns), axis=0, dtype=np.float32)
+        absent = status[number] != OK
+        if absent.any():
+            rows = np.array(rows)
+            rows[absent] = np.nan
+        result.append(rows)
+    return result
 
 
 def _status(work: Work, output: Output, batch: list[Prepared], shared: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -181,8 +236,10 @@ def _status(work: Work, output: Output, batch: list[Prepared], shared: npt.NDArr
             continue
         if output.point is not None:
             result[position] = _point_status(work, output, prepared)
-        elif output.roi_id and not (prepared.masks[0] == output.roi_id).any():
-            result[position] = ROI_ABSENT
+        elif output.roi_id and not prepared.tracked:
+            result[position] = NO_MASK
+        elif output.roi_id and not all((mask == output.roi_id).any() for mask in prepared.masks):
+            result[position] = ROI_ABSENT  # also where a turned picture has lost it over the edge
     return result
 
 
@@ -209,7 +266,7 @@ def _pictures(work: Work, batch: list[Prepared], angle: int, group: int) -> Any:
     """Return the model's input for a batch; missing frames are blank, a lone last frame gets a blank beside it."""
     import torch
 
-    n_rows = max(len(batch), min(2, work.config.batch_size))
+    n_rows = max(len(batch), min(2, work.batch_size))
     if work.encoder.device != "cpu":
         return render_batch(batch, work.view, work.encoder, angle, group, n_rows)
     size = work.encoder.input_size
@@ -257,39 +314,3 @@ def _pool(
             yield k, pool_global(tokens.patch_tokens).cpu().numpy()[:n]
         elif pooling == "none":
             yield k, tokens.patch_tokens[:n].permute(0, 3, 1, 2).to(torch.float16).cpu().numpy()
-
-
-def encode(encoder: Encoder, pictures: Any) -> Tokens:
-    """Encode pictures, halving the batch as often as it takes to fit the GPU's memory.
-
-    Parameters
-    ----------
-    pictures : torch.Tensor
-        See `Encoder.encode`.
-
-    Raises
-    ------
-    EncoderError
-        If not even one picture fits.
-    """
-    import torch
-
-    from castle_core.errors import EncoderError
-
-    size = len(pictures)
-    while True:
-        try:
-            parts = [encoder.encode(part) for part in pictures.split(size)]
-            break
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if size == 1:
-                raise EncoderError(
-                    f"One picture of {encoder.input_size} px does not fit the GPU's memory with {encoder.name}. "
-                    "Close other programs on the GPU, or choose a smaller model or input size."
-                ) from error
-            size = -(-size // 2)
-    if len(parts) == 1:
-        return parts[0]
-    cls = torch.cat([part.cls for part in parts]) if parts[0].cls is not None else None
-    return Tokens(cls, torch.cat([part.patch_tokens for part in parts]))

@@ -174,6 +174,29 @@ class Video:
                     self._convert(*next(frames), data[row])
                 yield FrameBatch(data, part, self.times_s[part])
 
+    def stream(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[tuple[int, Bytes | None]]:
+        """Yield frames start, start + step, … below `stop` one by one, going on past damage.
+
+        Parameters
+        ----------
+        start, stop, step : int
+            As for `batches`.
+
+        Yields
+        ------
+        tuple of int and (H, W, 3) uint8 array or None
+            Frame index and RGB picture; None where the frame cannot be decoded.
+        """
+        stop = self.n_frames if stop is None else min(stop, self.n_frames)
+        with Decoder(self.path, self.index) as decoder:
+            for frame_index, frame in decoder.frames(np.arange(start, max(start, stop), step, dtype=np.int64)):
+                if frame is None or (frame.width, frame.height) != (self.index.width, self.index.height):
+                    yield frame_index, None
+                    continue
+                data = np.empty((self.height, self.width, 3), np.uint8)
+                self._converter.rgb(frame, data)
+                yield frame_index, data
+
     def thumbnails(
         self,
         frame_indices: FrameIndices | None = None,
