@@ -1,9 +1,9 @@
 """Extract frames: where from, what, run, look, write."""
 
 import streamlit as st
-from ui.hard_source import hard_source
 
 from ui.board_panel import board_panel, waiting_boards
+from ui.hard_source import hard_source
 from ui.project_chooser import require_project
 from ui.source_choice import HARD, VIDEOS, source_choice
 from ui.video_source import video_source

@@ -1,4 +1,4 @@
-"""Small videos of every awkward kind, made on the spot with PyAV; frame i spells i in a strip of black and white boxes."""
+"""Small videos of every awkward kind, made with PyAV; frame i spells i in black and white boxes."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
