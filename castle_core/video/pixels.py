@@ -50,9 +50,16 @@ class Converter:
 
 
 def shrink(plane: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any]:
-    """Area-average a (H, W) picture to (height, width), or interpolate where it grows."""
+    """Area-average a (H, W) picture to (height, width), or interpolate where it grows.
+
+    Large pictures are halved first, as long as four pixels remain for each one wanted: OpenCV halves some forty times
+    quicker than it averages over fractions of pixels, and the result is the same but for the edges of the boxes.
+    """
     if plane.shape == (height, width):
         return plane.copy()
+    while plane.shape[1] >= 8 * width and plane.shape[0] >= 8 * height:
+        half = (plane.shape[1] // 2, plane.shape[0] // 2)
+        plane = cv2.resize(plane[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
 
 

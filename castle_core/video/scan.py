@@ -15,6 +15,8 @@ from castle_core.video.index import NO_TIME, Bools, Floats, Ints, VideoIndex
 
 # Containers whose time stamps are made up by FFmpeg (AVI counts chunks, raw streams have none at all).
 _WITHOUT_TIMES = {"avi", "h264", "hevc", "vvc", "m4v", "mpegvideo", "mjpeg", "obu", "vc1", "h263", "h261", "dirac"}
+# Frames decoded at first, to know the pictures.
+_N_FIRST = 3
 # In these codecs a packet may hold a picture that is never shown, or none at all.
 _HIDDEN_PICTURES = {"vp8", "libvpx", "vc1", "wmv3", "rv30", "rv40", "flashsv", "theora"}
 
@@ -36,6 +38,7 @@ class _Picture:
     height: int
     rotation_deg: int
     pixel_format: str
+    all_alone: bool
 
 
 def scan(path: Path) -> VideoIndex:
@@ -75,6 +78,8 @@ def scan(path: Path) -> VideoIndex:
         stamps = pts[frame_packet]
         start_s = float(stamps[0] * facts.tick_s)
         time_s = (stamps - stamps[0]) * facts.tick_s
+        if len(key) > 1 and key.all() and not picture.all_alone:
+            _, key = _decode_all(path, key)  # every packet claims to be a key frame, and that is not so
     else:
         by_time = False
         frame_packet, key = _decode_all(path, key)
@@ -105,9 +110,13 @@ def scan(path: Path) -> VideoIndex:
 
 
 def _first_picture(path: Path) -> _Picture:
-    """Decode until the first frame comes out: only a frame tells size, format and rotation for certain."""
+    """Decode until a few frames come out: only a frame tells size, format and rotation for certain.
+
+    Whether those few are all decodable alone shows up containers that call every packet a key frame.
+    """
     container, stream = open_container(path)
     stream.codec_context.thread_count = 1
+    seen: list[Any] = []
     try:
         for packet in _with_end(container, stream):
             try:
@@ -116,10 +125,14 @@ def _first_picture(path: Path) -> _Picture:
                 break
             except (av.error.FFmpegError, OSError):
                 continue
-            for frame in frames:
-                return _Picture(frame.width, frame.height, _quarter_turn(frame), frame.format.name)
+            seen.extend(frames)
+            if len(seen) >= _N_FIRST:
+                break
     finally:
         container.close()
+    if seen:
+        first, alone = seen[0], all(frame.key_frame for frame in seen)
+        return _Picture(first.width, first.height, _quarter_turn(first), first.format.name, alone)
     raise VideoError(
         f"{path.name} holds no frame that can be decoded. It is empty, damaged, or of a kind that FFmpeg does not know."
     )

@@ -1,4 +1,4 @@
-"""Small videos of every awkward kind, made with PyAV; frame i spells i in black and white boxes."""
+"""Small videos of every awkward kind, made with PyAV; each frame spells its index in black and white boxes."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,7 +12,7 @@ N_FRAMES = 50
 
 @dataclass(frozen=True)
 class Kind:
-    """How to make one video; `opencv` is False where OpenCV's reader does not count frames as the decoder does."""
+    """How to make one video; `opencv` is False where OpenCV's reader fails (AV1) or gives black frames (interlaced)."""
 
     suffix: str
     codec: str = "libx264"
@@ -27,7 +27,7 @@ class Kind:
     times: str = "even"  # even | variable | repeated
     rotation: int = 0
     interlaced: bool = False
-    all_key: bool = False
+    forget_keys: bool = False  # without its table of key frames, an mp4 calls every frame one
     mux: dict = field(default_factory=dict)
     format: str | None = None
     opencv: bool = True
@@ -57,7 +57,9 @@ ZOO = {
     "late_start_ts": Kind(".ts", options=_B, shift=100),
     "edit_list": Kind(".mp4", options=_B, shift=-17, mux={"avoid_negative_ts": "disabled", "use_editlist": "1"}),
     "raw_h264": Kind(".h264", options=_B),
-    "interlaced_ts": Kind(".ts", options={"preset": "veryfast", "x264-params": "tff=1:bframes=2"}, interlaced=True),
+    "interlaced_ts": Kind(
+        ".ts", options={"preset": "veryfast", "x264-params": "tff=1:bframes=2"}, interlaced=True, opencv=False
+    ),
     "mpeg2_ts": Kind(".ts", codec="mpeg2video", b_frames=2),
     "mpeg2_mpg": Kind(".mpg", codec="mpeg2video", b_frames=2),
     "hevc_mp4": Kind(".mp4", codec="libx265", options={**_FAST, "x265-params": "log-level=none:keyint=12:bframes=3"}),
@@ -71,7 +73,9 @@ ZOO = {
     "vp8_webm": Kind(".webm", codec="libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "8"}),
     "vp9_webm": Kind(".webm", codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
     "vp9_altref_webm": Kind(".webm", codec="libvpx-vp9", options={"auto-alt-ref": "1", "cpu-used": "8"}, gop=25),
-    "av1_webm": Kind(".webm", codec="libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"}, gop=16),
+    "av1_webm": Kind(
+        ".webm", codec="libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"}, gop=16, opencv=False
+    ),
     "gray_mp4": Kind(".mp4", pix_fmt="gray", options=_B),
     "gray_ffv1_mkv": Kind(".mkv", codec="ffv1", pix_fmt="gray"),
     "gray16_ffv1_mkv": Kind(".mkv", codec="ffv1", pix_fmt="gray16le"),
@@ -83,7 +87,7 @@ ZOO = {
     "rotated_90_mp4": Kind(".mp4", options=_B, rotation=90),
     "rotated_180_mp4": Kind(".mp4", options=_B, rotation=180),
     "rotated_270_mov": Kind(".mov", options=_B, rotation=270),
-    "every_packet_claims_key_mp4": Kind(".mp4", options=_B, all_key=True),
+    "every_frame_claims_key_mp4": Kind(".mp4", options=_B, forget_keys=True),
     "one_frame_mp4": Kind(".mp4", options=_B, n_frames=1),
     "two_frames_avi": Kind(".avi", codec="mpeg4", n_frames=2),
 }
@@ -149,6 +153,8 @@ def make(kind: Kind, folder: Path, name: str) -> Path:
                 _mux(container, packet, kind, ticks)
         for packet in stream.encode(None):
             _mux(container, packet, kind, ticks)
+    if kind.forget_keys:
+        path.write_bytes(path.read_bytes().replace(b"stss", b"free"))
     return path
 
 
@@ -156,6 +162,4 @@ def _mux(container, packet, kind: Kind, ticks: Fraction) -> None:
     shift = round(Fraction(kind.shift, kind.fps) / packet.time_base)
     packet.pts += shift
     packet.dts += shift
-    if kind.all_key:
-        packet.is_keyframe = True
     container.mux(packet)
