@@ -6,16 +6,16 @@ from pathlib import Path
 from castle_core.errors import VideoError
 
 _BLOCK_BYTES = 1 << 16
-_N_BLOCKS = 16
+_N_BLOCKS = 17
 
 
 def fingerprint(path: Path | str) -> str:
-    """Hash the size of a file and sixteen blocks of 64 KiB: its head, its tail and fourteen between.
+    """Hash the size of a file and 17 blocks of 64 KiB: its head, its tail, its middle and 14 between.
 
     Parameters
     ----------
     path : Path or str
-        Any file. Files up to 1 MiB are hashed whole.
+        Any file. Files up to 1 MB are hashed whole.
 
     Returns
     -------

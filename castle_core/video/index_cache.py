@@ -14,7 +14,7 @@ from castle_core.video.index import VideoIndex
 from castle_core.video.scan import scan
 
 # Raise it whenever `scan` may answer differently.
-_VERSION = 1
+_VERSION = 2
 
 
 def load_or_scan(path: Path, cache_dir: Path | None) -> VideoIndex:
@@ -32,7 +32,8 @@ def load_or_scan(path: Path, cache_dir: Path | None) -> VideoIndex:
         return scan(path)
     key = cache_key(path)
     cached = cache_dir / "index" / f"{key[:32]}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, *_zip_errors()), np.load(cached) as arrays:
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, *_zip_errors()), open(cached, "rb") as file:
+        arrays = np.load(file)
         if str(arrays["cache_key"]) == key:
             return VideoIndex.from_arrays(arrays)
     index = scan(path)

@@ -53,7 +53,8 @@ def shrink(plane: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any]
     """Area-average a (H, W) picture to (height, width), or interpolate where it grows.
 
     Large pictures are halved first, as long as four pixels remain for each one wanted: OpenCV halves some forty times
-    quicker than it averages over fractions of pixels, and the result is the same but for the edges of the boxes.
+    quicker than it averages over fractions of pixels, and the result is the same but for the edges of the boxes. Where
+    a side is odd, its last row or column is left out.
     """
     if plane.shape == (height, width):
         return plane.copy()
