@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from castle_core.disk_reserve import ReservedFile
+
 _CHUNK = (64, 96)  # CASTLE's own chunks are about as large; here empty ones are not stored at all
 _GZIP_LEVEL = 3
 
@@ -27,13 +29,19 @@ class MaskListWriter:
         Frame size in pixels.
     n_rois : int
         Number of ROIs, for the scalars.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, here or in `write`.
     """
 
     def __init__(self, path: Path, *, width: int, height: int, n_rois: int) -> None:
         import h5py
 
         self._h5 = h5py
-        self._file: Any = h5py.File(path, "w")
+        self._reserved = ReservedFile(path)
+        self._file: Any = self._reserved.file
         self._size, self._n_rois, self._n_frames = (height, width), n_rois, 0
         self._chunk = (min(_CHUNK[0], height), min(_CHUNK[1], width))
         self._space = h5py.h5s.create_simple(self._size)
@@ -53,6 +61,7 @@ class MaskListWriter:
         """
         x0, y0, x1, y1 = box
         high, wide = self._chunk
+        self._reserved.reserve(mask.nbytes // 4 + 4096)  # generous: masks take a few kB
         dataset = self._h5.h5d.create(
             self._file.id, b"%d" % self._n_frames, self._h5.h5t.NATIVE_UINT8, self._space, self._layout
         )
@@ -74,7 +83,7 @@ class MaskListWriter:
             self._file.create_dataset(name, data=np.int64(value))
         for name in ("roi_count", "n_rois"):
             self._file.create_dataset(name, data=np.uint8(self._n_rois))
-        self._file.close()
+        self._reserved.close()
 
     def __enter__(self) -> Self:
         return self
@@ -86,4 +95,4 @@ class MaskListWriter:
             self.close()
         else:
             with contextlib.suppress(Exception):
-                self._file.close()
+                self._reserved.close()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.errors import ConfigError
-from castle_core.rois import Mask, MaskSource, component_centroid, largest_component
+from castle_core.rois import Mask, MaskSource, component_centroid, largest_piece
 
 Affine = npt.NDArray[np.float64]
 Frame = npt.NDArray[np.uint8]
@@ -121,17 +121,19 @@ def measure_pose(mask: Mask | None, preprocess: Preprocess) -> tuple[float, floa
     if mask is None:
         return nan, nan, nan, NO_MASK
     assert preprocess.center_roi is not None
-    body = largest_component(mask, preprocess.center_roi)
+    body = largest_piece(mask, preprocess.center_roi)
     if body is None:
         return nan, nan, nan, ROI_ABSENT
-    x, y = component_centroid(body)
+    x, y = component_centroid(body[0])
+    x, y = x + body[1], y + body[2]
     if preprocess.tail_roi is None:
         return x, y, 0.0, OK
-    tail = largest_component(mask, preprocess.tail_roi)
+    tail = largest_piece(mask, preprocess.tail_roi)
     if tail is None:
         return x, y, nan, TAIL_ABSENT
-    tail_x, tail_y = tail_reference(tail, (x, y), preprocess.tail_point)
-    return x, y, float(np.degrees(np.arctan2(tail_y - y, tail_x - x))), OK
+    piece, left, top = tail
+    tail_x, tail_y = tail_reference(piece, (x - left, y - top), preprocess.tail_point)
+    return x, y, float(np.degrees(np.arctan2(tail_y + top - y, tail_x + left - x))), OK
 
 
 def tail_reference(

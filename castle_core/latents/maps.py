@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from castle_core.disk_reserve import ReservedFile
 from castle_core.errors import EncoderError
 from castle_core.files import atomic_path
 from castle_core.latents.npz import write_sidecar
@@ -71,16 +72,17 @@ def _write_file(
     metadata: dict[str, Any],
 ) -> dict[int, int]:
     """Write everything; return a checksum of each row."""
-    import h5py
-
     sums = {}
-    with h5py.File(path, "w") as file:
+    with ReservedFile(path) as reserved:
+        file = reserved.file
         latent = file.create_dataset("latent", shape, np.float16, chunks=(1, *shape[1:]), fillvalue=np.float16("nan"))
         for frame_indices, maps in pieces:
             for frame_index, one in zip(frame_indices.tolist(), maps, strict=True):
                 row = np.ascontiguousarray(one, np.float16)
+                reserved.reserve(row.nbytes + 256)
                 latent[frame_index] = row
                 sums[frame_index] = zlib.crc32(row.data)
+        reserved.reserve(9 * shape[0])
         file["frame_index"] = np.arange(shape[0], dtype=np.int64)
         file["status"] = status.astype(np.uint8)
         file.attrs["metadata"] = json.dumps(metadata, ensure_ascii=False)
