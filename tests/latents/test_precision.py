@@ -20,7 +20,9 @@ def model():
     from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
     torch.manual_seed(0)
-    config = Dinov2WithRegistersConfig(hidden_size=192, num_hidden_layers=12, num_attention_heads=3, image_size=112)
+    config = Dinov2WithRegistersConfig(
+        hidden_size=192, num_hidden_layers=12, num_attention_heads=3, image_size=112, patch_size=14
+    )
     return Dinov2WithRegistersModel(config)
 
 
