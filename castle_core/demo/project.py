@@ -1,7 +1,6 @@
 """Puts a complete made-up project together: videos, masks, keypoints, predictions, a zip of frames, an encoder."""
 
 import contextlib
-import datetime
 import json
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from castle_core.errors import ConfigError, ProjectError
 from castle_core.files import atomic_write_json, current_umask, make_folder, write_error
 from castle_core.mask_writer import MaskListWriter
 from castle_core.progress import QUIET, Task
+from castle_core.projects import Project
 
 GOOD_MODEL = "2026-01-12/09-30-00"
 ERRING_MODEL = "2026-01-19/14-05-00"
@@ -92,6 +92,7 @@ def make_demo(
     except OSError as error:
         raise write_error(path, error) from error
     try:
+        Project.create(work, keypoints=KEYPOINTS, skeleton=SKELETON)
         names = [f"mouse_day{number + 1}" for number in range(n_videos)]
         for number, stem in enumerate(names):
             video = _Recording(work, stem, number, size=size, fps=fps, seed=seed)
@@ -215,15 +216,6 @@ class _Recording:
 
 
 def _write_settings(folder: Path, names: list[str], *, seed: int, n_frames: int) -> None:
-    atomic_write_json(
-        folder / "project.json",
-        {
-            "format_version": 1,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "keypoints": list(KEYPOINTS),
-            "skeleton": [list(pair) for pair in SKELETON],
-        },
-    )
     for model in (GOOD_MODEL, ERRING_MODEL):
         # Lightning Pose keeps the configuration beside its predictions; YAML takes JSON as it is
         config = {
