@@ -224,7 +224,7 @@ class Decoder:
                 options["skip_loop_filter"] = "all"
             context.options = options
             if threaded:
-                context.thread_count = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
+                context.thread_count = min(_MAX_THREADS, _n_cores())
                 context.thread_type = "AUTO"
             else:
                 context.thread_count = 1
@@ -387,6 +387,13 @@ class Decoder:
         if limit is not None:
             good = {i for i in good if index.frame_packet[i] < limit}
         return good, broken
+
+
+def _n_cores() -> int:
+    """Count the cores that this process may use; macOS only tells how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _steps_back(start: int) -> list[int]:
