@@ -22,8 +22,9 @@ _FORMATS = (
 )
 NO_PTS = -(1 << 63)
 
-# FFmpeg writes its complaints straight to stderr; ours are raised as errors instead.
-av.logging.set_level(av.logging.PANIC)
+# No log at all. With any level set, PyAV's log function waits for Python's lock on the decoder's own threads, while the
+# thread that closes or flushes the decoder holds that lock and waits for them: both wait for ever.
+av.logging.set_level(None)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """A damaged frame is refused by name; nothing else is put in its place; intact frames are not refused."""
 
 import contextlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import zoo
 
 from castle_core.errors import FrameDecodeError, VideoError
-from castle_core.video import make_proxy, open_video
+from castle_core.video import VideoWriter, make_proxy, open_video
 
 # The kinds whose decoders notice a packet full of noise. Those of VP8 and VP9 decode any bytes.
 _KINDS = [
@@ -129,6 +132,34 @@ def test_a_file_that_changes_while_open_is_noticed(video_file, tmp_path):
         path.write_bytes(video_file("h264_intra_only").read_bytes())
         with pytest.raises(VideoError):
             video.frame_at(20)
+
+
+_ABANDON = """
+import sys
+import av
+from castle_core.video import open_video
+assert av.logging.get_level() is None
+for _ in range(40):
+    with open_video(sys.argv[1]) as video:
+        batches = video.batches(70)
+        try:
+            next(batches)
+        except Exception as error:
+            assert type(error).__name__ == "FrameDecodeError", error
+        batches.close()
+        list(zip(range(3), video.thumbnails(on_error="skip")))
+"""
+
+
+def test_leaving_a_threaded_decoder_that_complains_does_not_hang(tmp_path):
+    """A decoder's threads must not wait for Python's lock in order to log: whoever closes them holds it."""
+    path = tmp_path / "long.mp4"
+    with VideoWriter(path, fps=30, width=96, height=64, gop=200) as writer:
+        for frame_index in range(160):
+            writer.write(zoo.picture(frame_index, 96, 64))
+    bad_copy = damaged(path, tmp_path / "bad.mp4", range(75, 140, 3), "noise")
+    finished = subprocess.run([sys.executable, "-c", _ABANDON, bad_copy], timeout=120, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.heavy
