@@ -47,11 +47,14 @@ class Subspace:
         numpy.ndarray
             (n, D/2) float64; NaN for missing points, and for a vector with too few points to fit the axes to.
         """
-        known = np.isfinite(rows)
-        offset = np.where(known, rows - self.mean, 0.0)
+        offset = rows - self.mean
         rest = offset - (offset @ self.components.T) @ self.components
-        gaps = np.flatnonzero(~known.all(axis=1))
+        # a missing number makes its whole vector NaN, so that one look at each finds them
+        gaps = np.flatnonzero(np.isnan(rest[:, 0]) | np.isnan(rest[:, -1]))
         if gaps.size:
+            known = np.zeros(rows.shape, bool)
+            known[gaps] = np.isfinite(rows[gaps])
+            offset[gaps] = np.where(known[gaps], offset[gaps], 0.0)
             rest[gaps] = np.nan
             patterns, which = np.unique(known[gaps], axis=0, return_inverse=True)
             frequent = np.argsort(-np.bincount(which.ravel()), kind="stable")[:_MAX_PATTERNS]
@@ -63,7 +66,8 @@ class Subspace:
                 axes = self.components[:, there]
                 part = offset[np.ix_(some, there)]
                 rest[np.ix_(some, there)] = part - (part @ np.linalg.pinv(axes)) @ axes
-        distances: np.ndarray = np.sqrt((rest.reshape(rows.shape[0], -1, 2) ** 2).sum(axis=2))
+        points = rest.reshape(rows.shape[0], -1, 2)
+        distances: np.ndarray = np.sqrt(np.einsum("nkc,nkc->nk", points, points))
         return distances
 
 
