@@ -18,16 +18,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "test-artifacts"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-BROWSERS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 WAIT_MS = 30_000
 
 
@@ -133,20 +123,6 @@ def short_film(tmp_path_factory) -> Path:
             frame[y : y + 20, x : x + 20] = 230
             writer.write(frame)
     return path
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A browser, shared by all tests; skip where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    sync_api.expect.set_options(timeout=WAIT_MS)
-    program = next((path for path in BROWSERS if Path(path).exists()), None)
-    with sync_api.sync_playwright() as playwright:
-        if program is None and not Path(playwright.chromium.executable_path).exists():
-            pytest.skip("no Chromium here (scripts/install_browser.sh installs one)")
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

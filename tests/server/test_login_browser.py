@@ -1,28 +1,11 @@
 """Login in a real browser: what headers it sends by itself, and what people see."""
 
-from pathlib import Path
-
 import pytest
 from serving import running_server
 
 from castle_core.users import UserTable
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
-BROWSERS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-
-
-@pytest.fixture
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = next((path for path in BROWSERS if Path(path).exists()), None)
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        except sync_api.Error as error:
-            pytest.skip(f"no browser: {error}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -38,13 +21,13 @@ def log_in(page, password):
     page.get_by_role("button", name="Log in").click()
 
 
-def test_a_person_logs_in_and_out(browser, state):
+def test_a_person_logs_in_and_out(chromium, state):
     from axe_playwright_python.sync_playwright import Axe
 
     UserTable().add("ann", "ann's password")
     with running_server(state) as server:
         for scheme in ("light", "dark"):
-            context = browser.new_context(color_scheme=scheme)
+            context = chromium.new_context(color_scheme=scheme)
             page = context.new_page()
             page.goto(f"{server.url}/label_export")
             log_in(page, "wrong")
@@ -60,13 +43,15 @@ def test_a_person_logs_in_and_out(browser, state):
             context.close()
 
 
-def test_the_printed_link_opens_the_app_and_an_ended_session_is_noticed(browser, state):
+def test_the_printed_link_opens_the_app_and_an_ended_session_is_noticed(chromium, state):
     with running_server(state) as server:
         link = next(word for word in server.text().split() if "token=" in word)
-        page = browser.new_page()
+        context = chromium.new_context()
+        page = context.new_page()
         page.goto(link)
         page.get_by_text("Log out").wait_for()
         assert "token" not in page.url
         UserTable().add("ann", "ann's password")  # from now on the link's sessions are worth nothing
         page.reload()
         page.get_by_role("heading", name="Log in").wait_for()
+        context.close()
