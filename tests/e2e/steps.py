@@ -31,6 +31,7 @@ def extract_button(page: Page) -> Locator:
 def set_number(page: Page, label: str, value: int) -> None:
     """Type a number into a field, and wait for the page to take it."""
     field = page.get_by_label(label, exact=True)
+    expect(field).to_have_count(1)  # while a page is drawn anew, its old field may stand beside the new one
     field.fill(str(value))
     field.press("Enter")
     settle(page)
