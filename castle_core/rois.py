@@ -16,6 +16,8 @@ import numpy.typing as npt
 from castle_core.errors import RoiError
 
 Mask = npt.NDArray[np.uint8]
+# HDF5 remembers something about each data set that was opened, some 10 kB, for as long as the file is open.
+_READS_BEFORE_REOPENING = 500
 KeypointShape = Literal["disc", "hull", "capsule"]
 
 
@@ -102,6 +104,7 @@ class MaskFile:
                 f"{path} is not a mask file as CASTLE writes it ({error}). Track the video again."
             ) from error
         self._hash = ""
+        self._reads = 0
 
     def _scalar(self, name: str, default: int) -> int:
         return int(self._file[name][()]) if name in self._file else int(default)
@@ -127,6 +130,9 @@ class MaskFile:
         """
         if frame_index not in self._frames:
             return None
+        self._reads += 1
+        if self._reads % _READS_BEFORE_REOPENING == 0:
+            self._reopen()
         try:
             mask = self._file[str(frame_index)][()]
             shape, dtype = mask.shape, mask.dtype
@@ -140,6 +146,16 @@ class MaskFile:
                 f"({self.height}, {self.width}). Track the video again."
             )
         return np.asarray(mask)
+
+    def _reopen(self) -> None:
+        import h5py
+
+        self.check_unchanged()
+        self._file.close()
+        try:
+            self._file = h5py.File(self.path, "r", locking=False)
+        except OSError as error:
+            raise RoiError(f"{self.path} cannot be read any more ({error}). Is the drive still there?") from error
 
     def content_hash(self) -> str:
         """Return the SHA-256 (hex) of the file's bytes."""

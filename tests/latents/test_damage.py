@@ -21,6 +21,7 @@ from castle_core.latents.run import run_extractions
 from castle_core.preprocess import DECODE_ERROR, Preprocess
 from castle_core.progress import Task
 from castle_core.projects import Project
+from castle_core.rois import MaskFile
 from castle_core.video import VideoWriter
 
 CONFIG = ExtractConfig(encoder="hog", roi_ids=(0,), batch_size=8, shard_frames=25)
@@ -245,3 +246,16 @@ def test_the_whole_frame_beside_a_roi_is_the_whole_frame_alone(project, stem, ho
     assert not whole.status.any()
     assert rows_of(both, 1).status[7] == 1
     assert extract_video(project, stem, CONFIG, hog).skipped[0].reason == "exists with the same settings"
+
+
+def test_masks_are_the_same_when_their_file_is_opened_again_and_again(project, monkeypatch):
+    path = project.path / "track" / project.videos()[0].name / "mask_list.h5"
+    with MaskFile(path) as masks:
+        expected = [masks.mask_at(i) for i in range(60)]
+    monkeypatch.setattr("castle_core.rois._READS_BEFORE_REOPENING", 3)
+    with MaskFile(path) as masks:
+        for i, mask in enumerate(expected):
+            np.testing.assert_array_equal(masks.mask_at(i), mask)
+        os.utime(path)
+        with pytest.raises(RoiError, match="changed while"):
+            [masks.mask_at(i) for i in range(10, 15)]

@@ -1,46 +1,12 @@
 """Memory does not grow with the length of the video."""
 
-import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-CODE = """
-import json, resource, sys
-from pathlib import Path
-import numpy as np
-from castle_core.encoders import load_encoder
-from castle_core.latents import ExtractConfig
-from castle_core.latents.extraction import extract_video
-from castle_core.mask_writer import MaskListWriter
-from castle_core.preprocess import Preprocess
-from castle_core.projects import Project
-from castle_core.video import VideoWriter
-
-folder, n = Path(sys.argv[1]), int(sys.argv[2])
-(folder / "videos").mkdir(parents=True)
-(folder / "track" / "a.mp4").mkdir(parents=True)
-(folder / "points" / "p").mkdir(parents=True)
-picture = np.full((64, 96, 3), 90, np.uint8)
-mask = np.zeros((64, 96), np.uint8)
-mask[20:40, 30:60] = 1
-with VideoWriter(folder / "videos" / "a.mp4", fps=30, width=96, height=64, preset="ultrafast") as writer:
-    for i in range(n):
-        picture[20:40, 30:60] = i % 200
-        writer.write(picture)
-with MaskListWriter(folder / "track" / "a.mp4" / "mask_list.h5", width=96, height=64, n_rois=1) as writer:
-    for _ in range(n):
-        writer.write(mask, (0, 0, 96, 64))
-(folder / "points" / "p" / "a.csv").write_text("".join(f"{i},40,30\\n" for i in range(n)))
-config = ExtractConfig(
-    encoder="hog", poolings=("roi-mean", "global", "point", "none"), points=("p",), shard_frames=1000,
-    preprocess=Preprocess(center_roi=1, crop_width=48, crop_height=48),
-)
-encoder = load_encoder("hog", input_size=16)
-extract_video(Project.open(folder), "a", config, encoder)
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-"""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.heavy
@@ -48,8 +14,7 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 def test_memory_is_flat_from_2000_to_50000_frames(tmp_path):
     peaks = []
     for n in (2_000, 50_000):
-        run = subprocess.run(
-            [sys.executable, "-c", CODE, tmp_path / str(n), str(n)], capture_output=True, text=True, check=True
-        )
-        peaks.append(json.loads(run.stdout))
+        command = [sys.executable, "-m", "benchmarks.latents_memory", tmp_path / str(n), str(n)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        peaks.append(float(run.stdout))
     assert peaks[1] <= 1.1 * peaks[0], peaks
