@@ -7,7 +7,7 @@ PORT   ?= 8501
 TEST_SECONDS ?= 1500
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: serve test test-heavy check bench browser label-studio clean pictures
+.PHONY: serve test test-heavy check bench browser clean pictures
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "castle-studio needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'

@@ -59,9 +59,13 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser, one for all browser tests of a process (the driver allows no second); skip where there is none."""
+    """A browser for one module's tests; skip where there is none.
+
+    While it is open, its driver's event loop runs in this thread: a second browser, or a test that starts a loop of its
+    own, would fail, so it is closed with its module.
+    """
     sync_api = pytest.importorskip("playwright.sync_api")
     sync_api.expect.set_options(timeout=30_000)
     program = next((path for path in BROWSERS if Path(path).exists()), None)
