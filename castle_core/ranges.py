@@ -64,7 +64,8 @@ class Bound:
     def __str__(self) -> str:
         if self.kind == "frame":
             return f"{int(self.value)}f"
-        return f"{self.value:.10g}" + ("s" if self.kind == "time" else "")
+        # Never in powers of ten, which `parse_bound` does not read.
+        return (f"{self.value:.10f}".rstrip("0").rstrip(".") or "0") + ("s" if self.kind == "time" else "")
 
 
 BEGINNING = Bound("fraction", 0.0)
