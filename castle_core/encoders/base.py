@@ -41,6 +41,9 @@ class Encoder(Protocol):
         SHA-256 (hex) of the weights in fp32; empty for models without weights.
     device, precision : str
         Where and in which number format it runs.
+    is_light : bool
+        Whether a picture is so little work for a CPU that one thread is best. It depends on the model alone, so that a
+        resumed run computes the same bits.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Encoder(Protocol):
     weight_hash: str
     device: str
     precision: Precision
+    is_light: bool
 
     def encode(self, images: Any) -> Tokens:
         """Encode pictures.

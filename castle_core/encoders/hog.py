@@ -18,6 +18,7 @@ class HogEncoder:
     weight_hash = ""
     device = "cpu"
     precision: Precision = "fp32"
+    is_light = True
 
     def __init__(self, input_size: int = 64) -> None:
         self.input_size = input_size

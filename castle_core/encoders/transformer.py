@@ -12,6 +12,9 @@ from castle_core.errors import EncoderError
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# Multiplications and additions for one picture, below which a second thread costs more than it brings.
+_LIGHT_OPERATIONS = 200_000_000
+
 
 class TransformerEncoder:
     """A transformers model in evaluation mode on one device; implements `Encoder`.
@@ -73,6 +76,8 @@ class TransformerEncoder:
         probe = self.encode(torch.zeros((1, input_size, input_size, 3), dtype=torch.uint8))
         self.has_cls = probe.cls is not None
         self.embed_dim = int(probe.patch_tokens.shape[-1])
+        n_weights = sum(weight.numel() for weight in model.parameters())
+        self.is_light = 2 * n_weights * (input_size // self.patch_size) ** 2 < _LIGHT_OPERATIONS
 
     def encode(self, images: Any) -> Tokens:
         """Encode pictures; see `Encoder.encode`."""

@@ -15,6 +15,7 @@ from castle_core.encoders import Encoder
 from castle_core.errors import ProjectError
 from castle_core.files import locked, make_folder
 from castle_core.latents.config import ExtractConfig
+from castle_core.latents.frames import few_threads
 from castle_core.latents.leftovers import clear_leftovers
 from castle_core.latents.maps import write_map
 from castle_core.latents.npz import write_latents, write_missing_sidecar
@@ -260,8 +261,9 @@ def _run_shards(work: Work, shards: list[range], task: Task) -> None:
         done += n
         task.progress(done, total, "frames")
 
-    for shard in shards:
-        run_shard(work, shard, task, on_frames)
+    with few_threads(work.encoder):
+        for shard in shards:
+            run_shard(work, shard, task, on_frames)
 
 
 def _write(

@@ -1,14 +1,15 @@
 """From a video to what the model sees, in order and ahead of the model: decode, find the animal, warp.
 
-Decoding and warping run in a thread of their own behind a bounded queue, so that they overlap with the model and memory
+Decoding and warping run in threads of their own behind bounded queues, so that they overlap with the model and memory
 stays flat however long the video is.
 """
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,10 @@ from castle_core.preprocess import (
 from castle_core.rois import Mask, MaskSource
 from castle_core.video import Video
 
+Item = TypeVar("Item")
+
 _END = object()
+_DECODED_AHEAD = 16
 
 
 @dataclass(frozen=True)
@@ -179,8 +183,8 @@ def prepared_frames(
     encoder: Encoder,
     *,
     ahead: int = 64,
-) -> Iterator[Prepared]:
-    """Prepare frames in a thread, at most `ahead` of them before they are asked for.
+) -> Generator[Prepared, None, None]:
+    """Decode and prepare frames in two threads, at most `ahead` of them before they are asked for.
 
     Parameters
     ----------
@@ -194,7 +198,24 @@ def prepared_frames(
     Prepared
         One a frame, in order.
     """
-    ready: queue.Queue[Any] = queue.Queue(maxsize=ahead)
+
+    def render() -> Iterator[Prepared]:
+        with closing(run_ahead(video.stream(wanted.start, wanted.stop, wanted.step), _DECODED_AHEAD)) as frames:
+            for frame_index, frame in frames:
+                if frame is None:
+                    yield Prepared(frame_index, DECODE_ERROR, [], [], None)
+                else:
+                    yield prepare(frame, masks.mask_at(frame_index), frame_index, view, poses, encoder)
+
+    return run_ahead(render(), ahead)
+
+
+def run_ahead(items: Generator[Item, None, None] | Iterator[Item], n: int) -> Generator[Item, None, None]:
+    """Run a generator in a thread of its own, at most `n` items before they are asked for.
+
+    What it raises is raised here. When this generator is closed, the other one is closed as well.
+    """
+    ready: queue.Queue[Any] = queue.Queue(maxsize=n)
     stop = threading.Event()
 
     def put(item: Any) -> bool:
@@ -208,24 +229,50 @@ def prepared_frames(
 
     def work() -> None:
         try:
-            for frame_index, frame in video.stream(wanted.start, wanted.stop, wanted.step):
-                if frame is None:
-                    item = Prepared(frame_index, DECODE_ERROR, [], [], None)
-                else:
-                    item = prepare(frame, masks.mask_at(frame_index), frame_index, view, poses, encoder)
+            for item in items:
                 if not put(item):
-                    return
-            put(_END)
+                    break
+            else:
+                put(_END)
         except BaseException as error:  # handed to the consumer, who raises it
-            put(error)
+            put(_Raised(error))
+        finally:
+            if isinstance(items, Generator):
+                items.close()
 
-    thread = threading.Thread(target=work, name="prepare-frames", daemon=True)
+    thread = threading.Thread(target=work, name="run-ahead", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not _END:
-            if isinstance(item, BaseException):
-                raise item
+            if isinstance(item, _Raised):
+                raise item.error
             yield item
     finally:
         stop.set()
         thread.join()
+
+
+@dataclass(frozen=True)
+class _Raised:
+    error: BaseException
+
+
+@contextmanager
+def few_threads(encoder: Encoder) -> Iterator[None]:
+    """Keep OpenCV, and torch where the model is light, to one thread.
+
+    Frames are decoded and prepared beside the model already; threads that wait for each other in a busy loop would only
+    take the time of these.
+    """
+    import cv2
+    import torch
+
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    if encoder.device == "cpu" and encoder.is_light:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])

@@ -8,8 +8,8 @@ for missing frames, so that a resumed run computes exactly what an undisturbed o
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -153,7 +153,8 @@ def run_shard(work: Work, shard: range, task: Task, on_frames: Callable[[int], N
         row = 0
         with ExitStack() as stack:
             files = [stack.enter_context(_row_file(work, temporary, shard, output)) for output in work.outputs]
-            for batch in _batches(work, shard):
+            batches = stack.enter_context(closing(_batches(work, shard)))
+            for batch in batches:
                 stop = row + len(batch)
                 values = _encode_batch(work, batch, status[:, row:stop])
                 for file, rows in zip(files, values, strict=True):
@@ -187,17 +188,19 @@ def _publish_folder(work: Work, shard: range, temporary: Path, task: Task) -> No
             raise
 
 
-def _batches(work: Work, shard: range) -> Iterator[list[Prepared]]:
+def _batches(work: Work, shard: range) -> Generator[list[Prepared], None, None]:
     batch: list[Prepared] = []
     size = work.batch_size
     ahead = max(2, min(2 * size, size + 64))
-    for prepared in prepared_frames(work.video, work.masks, shard, work.view, work.poses, work.encoder, ahead=ahead):
-        batch.append(prepared)
-        if len(batch) == size:
+    frames = prepared_frames(work.video, work.masks, shard, work.view, work.poses, work.encoder, ahead=ahead)
+    with closing(frames):
+        for prepared in frames:
+            batch.append(prepared)
+            if len(batch) == size:
+                yield batch
+                batch = []
+        if batch:
             yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _encode_batch(work: Work, batch: list[Prepared], status: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:

@@ -91,7 +91,7 @@ class MeanColour:
     """An encoder whose tokens are the mean colours of its cells: results can be worked out by hand."""
 
     name, patch_size, embed_dim, interpolation, antialias = "colour", 8, 3, "bilinear", True
-    has_cls, weight_hash, device, precision = False, "", "cpu", "fp32"
+    has_cls, weight_hash, device, precision, is_light = False, "", "cpu", "fp32", True
 
     def __init__(self, input_size=64):
         self.input_size = input_size
