@@ -28,7 +28,7 @@ def watched(kinds: Sequence[str], *, project: str | None) -> "list[Job]":
 def last_ended(kinds: Sequence[str], *, project: str) -> "Job | None":
     """Return the job of these kinds that ended last."""
     ended = [job for job in jobs().list(project=project, limit=200) if job.kind in kinds and job.state not in ACTIVE]
-    return max(ended, key=lambda job: (job.ended or 0, job.id), default=None)
+    return max(ended, key=lambda job: (job.end_order or 0, job.id), default=None)
 
 
 def describe(job: "Job") -> str:
@@ -154,7 +154,7 @@ def _last_failed(project: str | None) -> None:
     if project is None:
         return
     ended = [job for job in jobs().list(project=project, limit=30) if job.state not in ACTIVE]
-    last = max(ended, key=lambda job: (job.ended or 0, job.id), default=None)
+    last = max(ended, key=lambda job: (job.end_order or 0, job.id), default=None)
     if last is None or last.state != "failed" or st.session_state.get("failure-seen") == last.id:
         return
     with st.container(border=True, key="failed-job"):

@@ -58,6 +58,8 @@ class Job:
         How often the job was started; 0 before the first time.
     created, started, ended : float or None
         Unix times for people to read. Nothing is ordered by them, since clocks jump.
+    end_order : int or None
+        Place among the jobs that have ended: of two, the one that ended later has the larger number.
     run_time_s : float or None
         Seconds that the last attempt took, by a clock that does not jump; None while it runs.
     cancelled_by : str or None
@@ -86,6 +88,7 @@ class Job:
     created: float | None = None
     started: float | None = None
     ended: float | None = None
+    end_order: int | None = None
     run_time_s: float | None = None
     cancelled_by: str | None = None
     cancel_requested: bool = False

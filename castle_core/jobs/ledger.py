@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from castle_core.errors import JobError
+from castle_core.jobs.database import NEXT_END
 from castle_core.jobs.fairness import choose_next, guests
 from castle_core.jobs.job import Job
 from castle_core.jobs.table import JobTable, add_log_line, queue_state
@@ -156,8 +157,8 @@ class Ledger:
         """Store how an attempt ended; False (and nothing stored) if it is not the current one of a running job."""
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                "UPDATE jobs SET state = ?, error = ?, result = ?, ended = ?, run_time_s = ?, time_left_s = NULL,"
-                " cancelled_by = CASE ? WHEN 'cancelled' THEN cancelled_by END,"
+                f"UPDATE jobs SET state = ?, error = ?, result = ?, ended = ?, end_order = {NEXT_END}, run_time_s = ?,"
+                " time_left_s = NULL, cancelled_by = CASE ? WHEN 'cancelled' THEN cancelled_by END,"
                 " cancel_requested = 0 WHERE id = ? AND attempt = ? AND state = 'running'",
                 (
                     state,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from castle_core.errors import JobError
-from castle_core.jobs.database import Database
+from castle_core.jobs.database import NEXT_END, Database
 from castle_core.jobs.fairness import Waiting, queue_order
 from castle_core.jobs.job import STATES, Job, Kind
 
@@ -167,7 +167,8 @@ class JobTable:
             state = self.get(job).state
             if state == "queued":
                 connection.execute(
-                    "UPDATE jobs SET state = 'cancelled', cancelled_by = ?, ended = ?, time_left_s = NULL WHERE id = ?",
+                    f"UPDATE jobs SET state = 'cancelled', cancelled_by = ?, ended = ?, end_order = {NEXT_END},"
+                    " time_left_s = NULL WHERE id = ?",
                     (by, time.time(), job),
                 )
             elif state == "running":

@@ -158,3 +158,15 @@ def test_ends_of_processes_in_words():
 def test_at_least_one_worker(table):
     with pytest.raises(JobError, match="at least one worker"):
         Runner(table, n_cpu_workers=0)
+
+
+def test_a_worker_counts_as_silent_after_several_looks_whatever_the_clock_says():
+    from castle_core.jobs.child import Silence
+
+    silence, sign = Silence(), 1000.0
+    for look in range(20):  # one gives signs of life (once the clock is set back), the other never does
+        sign += -500.0 if look == 9 else 10.0
+        assert silence.look({"alive": sign, "stuck": 1000.0}) == (["stuck"] if look >= 6 else []), look
+    assert silence.look({"alive": sign + 1, "stuck": 1000.5}) == []
+    assert silence.look({"alive": sign + 2}) == []
+    assert silence.look({"alive": sign + 3, "stuck": 1000.5}) == []  # a new one of the same name starts afresh

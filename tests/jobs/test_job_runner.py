@@ -197,6 +197,27 @@ def test_twenty_killed_workers_cost_nothing_but_time(running_table, runner, tmp_
         kill_worker_once(running_table, runner, project, n=12 + i)
 
 
+@pytest.mark.heavy
+def test_the_job_of_a_worker_that_stands_still_is_repeated_within_two_minutes(running_table, runner, tmp_path):
+    job = running_table.submit(
+        "write_steps", project=tmp_path, settings={"n": 12, "pause_s": 0.03, "hold": True}, owner="ann"
+    )
+    wait_for(lambda: 3 <= len(files(tmp_path)) < 12, "the middle of the job")
+    worker = next(worker for worker in runner.workers() if worker.job == job)
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        (tmp_path / "finish").touch()
+        began = time.monotonic()
+        found = wait_for_end(running_table, job, 120)
+        assert time.monotonic() - began > 50
+        assert (found.state, found.attempt) == ("finished", 2)
+        assert files(tmp_path) == steps_without_kill(12)
+        assert birth(worker.pid) is None
+    finally:
+        if birth(worker.pid) is not None:
+            os.kill(worker.pid, signal.SIGCONT)
+
+
 def test_a_job_that_always_kills_its_worker_fails_and_says_so(running_table, submit):
     job = wait_for_end(running_table, submit("die"), timeout_s=60)
     assert (job.state, job.attempt) == ("failed", 3)

@@ -303,6 +303,34 @@ def test_a_failed_change_changes_nothing(table):
     submit(table)
 
 
+def test_of_two_jobs_the_one_that_ended_later_is_known_though_the_clock_was_set_back(table, ledger, monkeypatch):
+    first, second, third = (submit(table) for _ in range(3))
+    table.cancel(third, by="ann")
+    for number in (first, second):
+        assert ledger.begin_next("cpu", "cpu-0").id == number
+    now = time.time()
+    assert ledger.end(second, 1, "finished")
+    monkeypatch.setattr(ledger_module.time, "time", lambda: now - 86_400)
+    assert ledger.end(first, 1, "failed", error="too late")
+    ended = {number: table.get(number) for number in (first, second, third)}
+    assert ended[first].ended < ended[second].ended
+    assert sorted(ended, key=lambda number: ended[number].end_order) == [third, second, first]
+
+
+def test_a_table_of_an_earlier_version_is_used_further(tmp_path):
+    path = tmp_path / "jobs.sqlite"
+    table = JobTable(path, kinds=KINDS)
+    number = submit(table)
+    table.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP INDEX jobs_by_end; ALTER TABLE jobs DROP COLUMN end_order;")
+    connection.close()
+    table = JobTable(path, kinds=KINDS)
+    assert table.get(number).end_order is None
+    assert table.cancel(number, by="ann").end_order == 1
+    table.close()
+
+
 def test_a_damaged_or_newer_table_is_named(tmp_path):
     damaged = tmp_path / "damaged.sqlite"
     damaged.write_bytes(b"this is no table" * 1000)
