@@ -1,4 +1,4 @@
-"""Which frames have labels: the rows of ``CollectedData*.csv``, in every dialect that the field writes.
+"""Which frames have labels: the rows of ``CollectedData*``, csv and h5, in every dialect that the field writes.
 
 Only rows and columns are looked at here; what a person said about each keypoint is read by the label modules.
 """
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from castle_core.errors import LabelError
+from castle_core.errors import LabelError, PredictionError
 from castle_core.files import nfc
 
 _HEADERS = {"scorer", "individuals", "bodyparts", "coords"}
@@ -73,8 +73,19 @@ def label_files(project: Path) -> list[Path]:
     return sorted(path for path in paths if path.is_file())
 
 
+def all_label_files(project: Path) -> list[Path]:
+    """Return `label_files`, and the ``CollectedData*.h5`` of DeepLabCut that have no csv beside them."""
+    tables = label_files(project)
+    try:
+        paths = [*project.glob("CollectedData*.h5"), *project.glob(f"{_LABELED_DATA}/*/CollectedData*.h5")]
+    except OSError:
+        return tables
+    known = {path.with_suffix("") for path in tables}
+    return sorted([*tables, *(path for path in paths if path.is_file() and path.with_suffix("") not in known)])
+
+
 def read_label_file(path: Path) -> LabelTable:
-    """Read which frames a ``CollectedData*.csv`` holds.
+    """Read which frames a ``CollectedData*`` file holds, a csv or an h5 of DeepLabCut.
 
     The header has the rows scorer, [individuals,] bodyparts, coords; the image is named by one column (a path) or by
     two or three (``labeled-data``, video, file). Files of one row, and files whose first row is empty, read the same.
@@ -103,6 +114,8 @@ def read_label_file(path: Path) -> LabelTable:
 @functools.lru_cache(maxsize=256)
 def _read(path: Path, mtime_ns: int, size: int) -> LabelTable:
     del mtime_ns, size  # only tell one content of the file from another
+    if path.suffix.lower() == ".h5":
+        return _read_h5(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             cells = list(csv.reader(file))
@@ -127,6 +140,29 @@ def _read(path: Path, mtime_ns: int, size: int) -> LabelTable:
             continue  # a blank line, or a row in which pandas names the index
         name = nfc(parts[-1])
         n_points = sum(_is_number(row, x) and _is_number(row, y) for x, y in pairs)
+        rows.append(LabelRow(_folder(parts, path), name, frame_index_of(name), n_points))
+    return LabelTable(path, keypoints, tuple(rows))
+
+
+def _read_h5(path: Path) -> LabelTable:
+    from castle_core.predictions.dlc_h5 import read_pandas
+
+    try:
+        table = read_pandas(path)
+    except PredictionError as error:
+        raise LabelError(f"{path} holds no labels that can be read. Export them again from DeepLabCut.") from error
+    keypoints = tuple(dict.fromkeys(column[-2] for column in table.columns if len(column) > 1))
+    places = {column: place for place, column in enumerate(table.columns)}
+    pairs = [(x, places.get((*column[:-1], "y"))) for column, x in places.items() if column[-1] == "x"]
+    rows = []
+    for name_parts, values in zip(table.index.tolist(), table.values, strict=True):
+        if not isinstance(name_parts, tuple):
+            raise LabelError(f"{path} names no images in its rows: these are predictions of a video, not labels.")
+        parts = [part for level in name_parts for part in level.replace("\\", "/").split("/") if part]
+        if not parts or not _IMAGE.search(parts[-1]):
+            continue
+        n_points = sum(y is not None and math.isfinite(values[x]) and math.isfinite(values[y]) for x, y in pairs)
+        name = nfc(parts[-1])
         rows.append(LabelRow(_folder(parts, path), name, frame_index_of(name), n_points))
     return LabelTable(path, keypoints, tuple(rows))
 

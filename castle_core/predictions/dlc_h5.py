@@ -1,5 +1,6 @@
 """DeepLabCut's ``.h5`` results: pandas tables, read with h5py so that nothing in them is unpickled."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,43 @@ def is_pandas_file(file: Any) -> bool:
 
 
 def read_dlc_h5(path: Path, *, individual: str | None = None) -> Predictions:
-    """Read ``df_with_missing`` (or the file's only frame), in pandas' layouts *table* and *fixed*.
+    """Read the predictions of a whole video.
 
     Raises
     ------
     PredictionError
         If the file is no DeepLabCut result of a video.
+    """
+    table = read_pandas(path)
+    return _by_name(path, table.columns, table.values, table.index, individual)
+
+
+@dataclass(frozen=True)
+class PandasTable:
+    """A pandas frame of numbers.
+
+    Attributes
+    ----------
+    columns : list of tuple of str
+        The levels of each column's name.
+    values : numpy.ndarray
+        (n, len(columns)) float64.
+    index : numpy.ndarray
+        (n,), the rows' names: int64 frame indices, or objects that are tuples of str, the levels of an image's path.
+    """
+
+    columns: list[Column]
+    values: np.ndarray
+    index: np.ndarray
+
+
+def read_pandas(path: Path) -> PandasTable:
+    """Read ``df_with_missing`` (or the file's only frame), in pandas' layouts *table* and *fixed*.
+
+    Raises
+    ------
+    PredictionError
+        If the file holds no such frame.
     """
     import h5py
 
@@ -40,7 +72,7 @@ def read_dlc_h5(path: Path, *, individual: str | None = None) -> Predictions:
         raise PredictionError(f"{path.name} is no DeepLabCut result: {error}.") from error
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise PredictionError(f"{path.name} is no readable DeepLabCut result. Copy or export it again.") from error
-    return _by_name(path, columns, values, index, individual)
+    return PandasTable(columns, values, index)
 
 
 def _by_name(
@@ -96,7 +128,7 @@ def _read_table(group: Any) -> tuple[list[Column], np.ndarray, np.ndarray]:
         parts.append(block)
     if not parts:
         raise PredictionError("it holds no numbers")
-    return columns, np.concatenate(parts, axis=1), np.asarray(rows["index"])
+    return columns, np.concatenate(parts, axis=1), _rows(rows["index"])
 
 
 def _read_fixed(group: Any) -> tuple[list[Column], np.ndarray, np.ndarray]:
@@ -106,7 +138,7 @@ def _read_fixed(group: Any) -> tuple[list[Column], np.ndarray, np.ndarray]:
         columns += _axis(group, f"block{block}_items")
         values = np.asarray(group[f"block{block}_values"][()], np.float64)
         parts.append(values.reshape(values.shape[0], -1))
-    index = np.asarray(group["axis1"][()]) if "axis1" in group else np.array(["multi"], dtype=object)
+    index = _rows(group["axis1"][()] if "axis1" in group else _axis(group, "axis1"))
     values = np.concatenate(parts, axis=1)
     if values.shape[1] != len(columns):
         raise PredictionError("column names and columns differ in number")
@@ -126,6 +158,15 @@ def _axis(group: Any, name: str) -> list[Column]:
     if not levels:
         raise PredictionError("its column names are missing")
     return list(zip(*levels, strict=True))
+
+
+def _rows(names: Any) -> np.ndarray:
+    """Return the rows' names: integers as they are, all others as tuples of text."""
+    if isinstance(names, np.ndarray) and names.dtype.kind in "iu":
+        return names
+    index = np.empty(len(names), dtype=object)
+    index[:] = [_column(name) for name in (names.tolist() if isinstance(names, np.ndarray) else names)]
+    return index
 
 
 def _column(value: Any) -> Column:

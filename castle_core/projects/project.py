@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from castle_core.errors import ConfigError, LabelError, ProjectError, VideoError
 from castle_core.files import atomic_write_json, make_folder, nfc, safe_name
-from castle_core.labelled import LabelRow, label_files, read_label_file
+from castle_core.labelled import LabelRow, all_label_files, read_label_file
 from castle_core.progress import QUIET, Task
 from castle_core.projects import adding, castle_registry
 from castle_core.projects.documents import read_document, update_document
@@ -188,7 +188,7 @@ class Project:
         named = self.document().get("keypoints")
         if isinstance(named, list) and named:
             return tuple(str(name) for name in named)
-        for path in label_files(self.path):
+        for path in all_label_files(self.path):
             with contextlib.suppress(LabelError):
                 if found := read_label_file(path).keypoints:
                     return found
@@ -411,7 +411,7 @@ class Project:
         LabelError
             If a label file cannot be read.
         """
-        rows = (row for path in label_files(self.path) for row in read_label_file(path).rows)
+        rows = (row for path in all_label_files(self.path) for row in read_label_file(path).rows)
         return tuple(row for row in rows if row.folder == nfc(stem))
 
     def labelled(self, stem: str) -> frozenset[int]:
@@ -440,7 +440,7 @@ class Project:
     def counts(self) -> ProjectCounts:
         """Count videos, selected and labelled frames and latent files; unreadable label files count as empty."""
         labelled = set()
-        for path in label_files(self.path):
+        for path in all_label_files(self.path):
             with contextlib.suppress(LabelError):
                 labelled |= {(row.folder, row.name) for row in read_label_file(path).rows}
         latents = {*self.path.glob("latent/*.npz"), *self.path.glob("latent/*/*.npz")}

@@ -143,3 +143,64 @@ def test_every_real_label_file_is_read(shared_data):
         assert sum(row.n_points > 0 for row in table.rows) == n_with_points, name
         assert {row.folder for row in table.rows} == {folder}, name
         assert len(table.keypoints) == n_keypoints, name
+
+
+def test_the_real_h5_of_deeplabcut_says_what_its_csv_says(shared_data):
+    folder = shared_data / "dlc_openfield" / "labeled-data" / "m4s1"
+    if not (folder / "CollectedData_Pranav.h5").exists():
+        pytest.skip("the h5 is not here")
+    assert _rows(read_label_file(folder / "CollectedData_Pranav.h5")) == _rows(
+        read_label_file(folder / "CollectedData_Pranav.csv")
+    )
+
+
+def _write_h5(path, frames, *, index=None):
+    """Two keypoints in pandas' layout *fixed*, which DeepLabCut writes."""
+    import h5py
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("df_with_missing")
+        group.attrs["pandas_type"] = np.bytes_(b"frame")
+        group.attrs["nblocks"] = 1
+        group["block0_values"] = np.where(np.arange(4) < 2, 1.0, np.nan) + np.zeros((len(frames), 1))
+        levels = {
+            "block0_items": (["me"], ["nose", "tail"], ["x", "y"]),
+            "axis1": (["labeled-data"], ["Mäuse"], [f"img{i:04d}.png" for i in frames]),
+        }
+        codes = {
+            "block0_items": ([0] * 4, [0, 0, 1, 1], [0, 1, 0, 1]),
+            "axis1": ([0] * len(frames), [0] * len(frames), range(len(frames))),
+        }
+        for name in levels:
+            if name == "axis1" and index is not None:
+                group["axis1"] = np.array(index)
+                continue
+            for level, (words, numbers) in enumerate(zip(levels[name], codes[name], strict=True)):
+                group[f"{name}_level{level}"] = np.array([word.encode() for word in words])
+                group[f"{name}_label{level}"] = np.array(list(numbers), np.int8)
+
+
+def test_labels_that_exist_only_as_h5_count(tmp_path):
+    from castle_core.projects import Project
+
+    project = Project.create(tmp_path / "p")
+    path = project.path / "labeled-data" / "Mäuse" / "CollectedData_me.h5"
+    _write_h5(path, [3, 12])
+    assert project.labelled("Mäuse") == {3, 12}
+    assert project.keypoints == ("nose", "tail")
+    assert project.counts().labelled == 2
+    assert [row.n_points for row in project.label_rows("Mäuse")] == [1, 1]
+    path.with_suffix(".csv").write_text(
+        "scorer,me,me\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/Mäuse/img0005.png,1,2\n", encoding="utf-8"
+    )
+    assert project.labelled("Mäuse") == {5}  # the csv beside it is what people edit
+
+
+@pytest.mark.parametrize("what", ["predictions", "text"])
+def test_an_h5_that_holds_no_labels_is_named(tmp_path, what):
+    path = tmp_path / "CollectedData_me.h5"
+    _write_h5(path, [3, 12], index=[3, 12]) if what == "predictions" else path.write_text("labels")
+    with pytest.raises(LabelError, match=r"CollectedData_me\.h5"):
+        read_label_file(path)
