@@ -24,7 +24,7 @@ FILLER = "diverse filler"
 _CANDIDATES = 4  # hard frames looked at for each one picked, so that they can differ
 _WEAKEST = 0.5  # of the hardness of the n-th: what is milder is not taken for the sake of difference
 _ALTERNATIVES = 3
-_UNKNOWN_FPS = 30.0
+UNKNOWN_FPS = 30.0
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class _State:
 
     @property
     def fps(self) -> float:
-        return self.source.fps if math.isfinite(self.source.fps) else _UNKNOWN_FPS
+        return self.source.fps if math.isfinite(self.source.fps) else UNKNOWN_FPS
 
     @property
     def n_picked(self) -> int:
@@ -285,7 +285,7 @@ def _measure(sources: Sequence[Source], config: SuggestConfig, task: Task) -> li
     spreads = {name: spread_of(name, [s[name].values for s, _ in measured if name in s]) for name in names}
     states = []
     for source, (scores, notes) in zip(sources, measured, strict=True):
-        fps = source.fps if math.isfinite(source.fps) else _UNKNOWN_FPS
+        fps = source.fps if math.isfinite(source.fps) else UNKNOWN_FPS
         hardness = measure(scores, spreads, source.predictions.xy, thresholds=config.thresholds, fps=fps)
         usable = _usable(source, config)
         frames = np.flatnonzero(usable)
@@ -300,7 +300,7 @@ def _usable(source: Source, config: SuggestConfig) -> np.ndarray:
     start, stop, exclude = source.part(config)
     times_s = source.times_s
     if times_s is None:
-        times_s = np.arange(rows) / _UNKNOWN_FPS
+        times_s = np.arange(rows) / UNKNOWN_FPS
         if any(bound.kind == "time" for bound in (start, stop, *(bound for pair in exclude for bound in pair))):
             raise ConfigError("A range in seconds needs the video. Give it, or write frames (1200f) or fractions.")
     mask = usable_mask(times_s, start, stop, exclude)

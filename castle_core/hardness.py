@@ -141,7 +141,7 @@ def measure(
             # written so that a missing likelihood stays missing
             z[score.values <= np.float32(1.0 - thresholds.likelihood)] = 0.0
         if name == "temporal_norm":
-            found = _blame_jumps(z, score.values, xy, limit=thresholds.of(name), half=max(2, round(fps / 2)))
+            found = blame_jumps(z, score.values, xy, limit=thresholds.of(name), half=half_window(fps))
         else:
             found = _worst(z, score.values)
         worst[name] = found
@@ -163,7 +163,12 @@ def _worst(z: np.ndarray, values: np.ndarray) -> Worst:
     )
 
 
-def _blame_jumps(z: np.ndarray, values: np.ndarray, xy: np.ndarray, *, limit: float, half: int) -> Worst:
+def half_window(fps: float) -> int:
+    """Return half a second in frames: the time around a frame in which a keypoint's usual place is looked for."""
+    return max(2, round(fps / 2))
+
+
+def blame_jumps(z: np.ndarray, values: np.ndarray, xy: np.ndarray, *, limit: float, half: int) -> Worst:
     """Give each jump to the frame that is wrong: a keypoint that jumps away and comes back jumps twice.
 
     The step into frame t is large both when t is wrong and when t is right again after a wrong t - 1. The one that

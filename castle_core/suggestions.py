@@ -1,6 +1,7 @@
 """Brings a project's videos, predictions, labels and covered frames together for `castle_core.hard_frames`."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,25 @@ def model_of(project: "Project", name: str) -> ModelFolder:
             return model
     known = ", ".join(model.name for model in models) or "none yet: put prediction files into models/<name>/"
     raise PredictionError(f"The project {project.name} has no model {name!r}. It has: {known}.")
+
+
+def state_of_inputs(project: "Project", stems: Sequence[str]) -> str:
+    """Return a text that changes with every file that scores of these videos are made from.
+
+    Predictions and metrics of every model (models that disagree make a frame hard), and the labels.
+    """
+    wanted = set(stems)
+    paths = set(label_files(project.path))
+    for model in find_models(project.path, [video.stem for video in project.videos()]):
+        for file in model.files:
+            if file.stem in wanted:
+                paths |= {file.path, *file.metrics.values()}
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            digest.update(f"{path}\0{status.st_mtime_ns}\0{status.st_size}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 @contextlib.contextmanager

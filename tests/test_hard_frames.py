@@ -15,6 +15,7 @@ from castle_core.demo.models import MadeUpModel
 from castle_core.demo.motion import poses
 from castle_core.errors import ConfigError, PredictionError, SelectionError
 from castle_core.hard_frames import FILLER, Source, SuggestConfig, suggest_frames, suggest_from_videos
+from castle_core.hardness import Thresholds
 from castle_core.predictions import load_predictions
 from castle_core.score_frames import Knowledge
 
@@ -276,3 +277,143 @@ def test_the_job_makes_a_board(project):
         suggest(QUIET, project=str(project), owner="", model=ERRING_MODEL, videos=[], settings={"speed": 1})
     with pytest.raises(PredictionError, match=r"has no model 'x'\. It has: "):
         suggest(QUIET, project=str(project), owner="", model="x", videos=[], settings={})
+
+
+def test_the_page_counts_as_hard_what_the_job_counts(project):
+    from castle_core.job_functions.measure_model import measure_model
+    from castle_core.progress import QUIET
+    from castle_core.projects import Project
+    from castle_core.score_sheet import load_sheet
+    from castle_core.suggestions import project_sources
+    from castle_core.trims import Part
+
+    opened = Project.open(project)
+    stems = ["mouse_day1", "mouse_day2"]
+    made = measure_model(QUIET, project=str(project), owner="", model=ERRING_MODEL, videos=stems)
+    sheet = load_sheet(Path(made["sheet"]))
+    covered = {stem: opened.covered(stem) for stem in stems}
+    parts = {"mouse_day1": Part(31, 200, ((60, 90), (150, 151))), "mouse_day2": Part(0, 240)}
+    videos = [
+        {
+            "name": stem,
+            "start": f"{p.start}f",
+            "stop": f"{p.stop}f",
+            "exclude": [[f"{a}f", f"{b}f"] for a, b in p.exclude],
+        }
+        for stem, p in parts.items()
+    ]
+    usable = sheet.usable(parts, covered)
+    everything = sheet.count_hard({}, 0.9)
+    counts = []
+    with project_sources(opened, ERRING_MODEL, videos) as sources:
+        for z, likelihood in ((1.0, 0.9), (3.0, 0.5), (6.0, 0.95), (20.0, 0.2)):
+            z_of = dict.fromkeys(sheet.names, z)
+            found = suggest_from_videos(
+                sources, SuggestConfig(n=4, thresholds=Thresholds(likelihood, z_of)), minimum=0, maximum=None
+            )
+            counts.append(sheet.count_hard(z_of, likelihood, usable))
+            assert counts[-1] == sum(selection.n_hard for selection in found), (z, likelihood)
+            histogram = sheet.histogram("temporal_norm", likelihood, usable)
+            assert sum(histogram) <= usable.sum()
+    assert counts[0] > counts[1] > 0
+    assert sheet.count_hard({}, 0.9, usable) < everything
+    shorter = sheet.usable({}, {"mouse_day1": [0, 1, 5000]})
+    assert int(shorter.sum()) == sum(sheet.lengths.values()) - 2
+
+
+def test_scores_are_made_anew_when_their_files_change(project):
+    from castle_core.projects import Project
+    from castle_core.suggestions import state_of_inputs
+
+    opened = Project.open(project)
+    before = state_of_inputs(opened, ["mouse_day1"])
+    assert state_of_inputs(opened, ["mouse_day1"]) == before
+    table = project / "models" / ERRING_MODEL / "video_preds/mouse_day1.csv"
+    kept = table.read_bytes()
+    try:
+        table.write_bytes(kept + b"\n")
+        assert state_of_inputs(opened, ["mouse_day1"]) != before
+    finally:
+        table.write_bytes(kept)
+
+
+def test_suggesting_again_keeps_what_was_pinned_and_never_brings_back_what_was_dropped(project):
+    from castle_core.boards import discard_board, list_boards, load_board, set_state
+    from castle_core.job_functions.suggest import suggest
+    from castle_core.progress import Task
+    from castle_core.projects import Project
+
+    class Job(Task):
+        def __init__(self, key):
+            self.key = key
+
+    opened = Project.open(project)
+    given = {"project": str(project), "owner": "anna", "model": ERRING_MODEL, "videos": [], "settings": {"n": 6}}
+    first = load_board(opened, suggest(Job("job-1"), **given)["board"])
+    pinned, dropped = first.entries[1], first.entries[4]
+    set_state(opened, first.id, [pinned.id], "pin")
+    set_state(opened, first.id, [dropped.id], "drop")
+    again = {**given, "again": first.id}
+    made = suggest(Job("job-2"), **again)
+    second = load_board(opened, "job-2")
+    places = {(entry.video, entry.frame_index) for entry in second.entries}
+    assert made == {"board": "job-2", "frames": 6}
+    assert [board.id for board in list_boards(opened)] == ["job-2"]
+    assert (pinned.video, pinned.frame_index) in places
+    assert (dropped.video, dropped.frame_index) not in places
+    assert len(places) == 6
+    assert suggest(Job("job-2"), **again) == made  # the same job, once more after a crash: the same board
+    assert load_board(opened, "job-2") == second
+    set_state(opened, "job-2", [entry.id for entry in second.entries], "pin")
+    with pytest.raises(ConfigError, match="All 6 frames are pinned"):
+        suggest(Job("job-3"), **{**given, "again": "job-2"})
+    assert [board.id for board in list_boards(opened)] == ["job-2"]
+    discard_board(opened, "job-2")
+
+
+def test_a_suggestion_without_review_that_crashes_while_it_writes_is_completed(project, tmp_path):
+    """Cancelled at every step in turn; the next attempt of the same job leaves what one quiet attempt leaves."""
+    import shutil
+
+    from castle_core.boards import list_boards
+    from castle_core.frames import list_rounds
+    from castle_core.job_functions.suggest import suggest
+    from castle_core.progress import Task
+    from castle_core.projects import Project
+
+    class Crash(RuntimeError):
+        pass
+
+    class Job(Task):
+        key = "job-7"
+
+        def __init__(self, crash_at=10**9):
+            self.left = crash_at
+
+        def progress(self, done, total, message=""):
+            self.left -= 1
+            if self.left < 0:
+                raise Crash
+
+    def frames(folder):
+        return {p.name: p.read_bytes() for p in (folder / "labeled-data").rglob("*") if p.suffix in (".png", ".csv")}
+
+    outcomes, crashes = [], 0
+    for crash_at in (10**9, 0, 2, 4, 6, 8):
+        copy = tmp_path / str(crash_at)
+        shutil.copytree(project, copy, ignore=shutil.ignore_patterns(".castle", "encoders", "track"))
+        given = {
+            "project": str(copy), "owner": "anna", "model": ERRING_MODEL, "videos": [{"name": "mouse_day1"}],
+            "settings": {"n": 3}, "review": False, "context": 1,
+        }  # fmt: skip
+        try:
+            suggest(Job(crash_at), **given)
+        except Crash:
+            crashes += 1
+        done = suggest(Job(), **given)
+        opened = Project.open(copy)
+        assert not list_boards(opened)
+        assert len([each for each in list_rounds(opened) if each.info.id == done["round_id"]]) == 1
+        outcomes.append(frames(copy))
+    assert crashes == 5
+    assert all(outcome == outcomes[0] for outcome in outcomes)

@@ -10,7 +10,7 @@ from castle_core.errors import ProjectError
 from castle_core.frame_zip import frame_files, stream_zip
 from castle_core.machine import clock, look_at_machine, parse_gpus, readable_size, readable_time
 from castle_core.recent import recent_projects, remember_project
-from castle_core.score_sheet import LIKELIHOOD_STEPS, N_BINS, load_sheet, make_sheet, save_sheet
+from castle_core.score_sheet import LIKELIHOOD_STEPS, N_BINS, Scored, load_sheet, make_sheet, save_sheet
 from castle_core.scores import Score, spread_of
 from castle_core.timeline import outline, time_knots
 from castle_core.trims import Part, Skip, Trims, merged
@@ -61,7 +61,7 @@ def test_score_sheet_counts_as_the_selection_does(tmp_path):
         "pca_singleview": Score("pca_singleview", jumps, "x"),
     }
     spreads = {name: spread_of(name, [score.values]) for name, score in scores.items()}
-    save_sheet(tmp_path / "sheet.npz", make_sheet([scores], spreads))
+    save_sheet(tmp_path / "sheet.npz", make_sheet([Scored("a", scores, np.zeros((500, 3, 2)), 30.0)], spreads))
     sheet = load_sheet(tmp_path / "sheet.npz")
     for likelihood in (0.3, 0.9, LIKELIHOOD_STEPS[-1]):
         thresholds = Thresholds(likelihood, {"likelihood": 3.0, "pca_singleview": 2.5})

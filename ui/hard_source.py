@@ -1,7 +1,7 @@
 """The third source: the frames that a pose model finds hard, with thresholds whose effect is shown at once."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -9,15 +9,22 @@ from castle_core.errors import CastleError
 from castle_core.hardness import DEFAULT_Z
 from castle_core.predictions import find_models
 from castle_core.projects import Project
-from castle_core.score_sheet import LARGEST_Z, LIKELIHOOD_STEPS, N_BINS, Sheet, load_sheet
+from castle_core.score_sheet import LARGEST_Z, LIKELIHOOD_STEPS, N_BINS, SMALLEST_Z, Sheet, load_sheet
+from castle_core.suggestions import state_of_inputs
+from castle_core.trims import Trims
 from ui.add_videos import upload_panel
 from ui.hard_uploads import PREDICTION_ENDINGS, place_uploads
 from ui.job_panel import SAFE, last_ended, live_bar, watched
 from ui.people import current_user
+from ui.pictures import timeline_of
 from ui.server import jobs
 from ui.trim_panel import current_trims, trim_panel
 from ui.video_source import part_settings
 from ui.words import code, counted, plain
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SUGGEST, MEASURE = "suggest", "measure_model"
 _NAMES = {
@@ -66,7 +73,7 @@ def hard_source(project: Project, *, boards_wait: bool) -> None:
     with right:
         if sheet is not None:
             _explain(*sheet)
-        trim_panel(project, [known[stem] for stem in stems])
+        trim_panel(project, [known[stem] for stem in stems], rerun_page=True)
 
 
 def _no_model(project: Project, hints: list[str]) -> None:
@@ -98,7 +105,7 @@ def _upload(project: Project) -> None:
 
 def _sheet(project: Project, model: str, stems: list[str]) -> tuple[Sheet, dict[str, Any]] | None:
     path = str(project.path)
-    wanted = {"model": model, "videos": sorted(stems)}
+    wanted = {"model": model, "videos": sorted(stems), "inputs": state_of_inputs(project, stems)}
     done = [
         job
         for job in jobs().list(project=path, states=("finished", "failed"), limit=100)
@@ -150,7 +157,7 @@ def _options_and_button(
         minimum = 0
         if len(stems) > 1:
             minimum = int(right.number_input("At least per video", 0, max(0, n // len(stems)), 0, key="hard-minimum"))
-        thresholds, likelihood = _thresholds(*sheet) if sheet else ({}, 0.9)
+        thresholds, likelihood = _thresholds(project, sheet[0]) if sheet else ({}, 0.9)
         context = st.checkbox(
             "Context frames ±2",
             value=True,
@@ -197,7 +204,17 @@ def _failure_seen(number: int) -> None:
     st.session_state["suggest-failure-seen"] = number
 
 
-def _thresholds(sheet: Sheet, result: dict[str, Any]) -> tuple[dict[str, float], float]:
+def _usable(project: Project, sheet: Sheet) -> "npt.NDArray[np.bool_]":
+    """Return which rows of the sheet the job may pick: inside the range, not left out, not selected or labelled."""
+    trims, parts = current_trims(project), {}
+    for stem in sheet.lengths:
+        if trims != Trims() and (timeline := timeline_of(project, stem)) is not None:
+            parts[stem] = trims.part(stem, n_frames=timeline.n_frames, fps=timeline.average_fps)
+    return sheet.usable(parts, {stem: project.covered(stem) for stem in sheet.lengths})
+
+
+def _thresholds(project: Project, sheet: Sheet) -> tuple[dict[str, float], float]:
+    usable = _usable(project, sheet)
     thresholds: dict[Any, float] = {}
     likelihood = 0.9
     place = st.container()
@@ -220,7 +237,7 @@ def _thresholds(sheet: Sheet, result: dict[str, Any]) -> tuple[dict[str, float],
             thresholds[name] = float(
                 st.slider(
                     _NAMES[name],
-                    1.0,
+                    SMALLEST_Z,
                     LARGEST_Z,
                     float(DEFAULT_Z[name]),
                     0.5,
@@ -228,9 +245,12 @@ def _thresholds(sheet: Sheet, result: dict[str, Any]) -> tuple[dict[str, float],
                     persist_state="session",
                 )
             )
-            _histogram(sheet.histogram(name, likelihood), thresholds[name], _NAMES[name])
-    count = sheet.count_hard(thresholds, likelihood)
-    place.markdown(f":material/priority_high: **{count:,}** of {result['frames']:,} frames are hard.")
+            _histogram(sheet.histogram(name, likelihood, usable), thresholds[name], _NAMES[name])
+    count = sheet.count_hard(thresholds, likelihood, usable)
+    place.markdown(
+        f":material/priority_high: **{count:,}** of {int(usable.sum()):,} usable frames are hard.",
+        help="Usable: inside the part to use, and neither selected nor labelled yet.",
+    )
     if count == 0:
         place.caption(
             "No frame is: all will be filled up with frames that differ most. Lower a threshold to find some."

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from castle_core.errors import CastleError
 from castle_core.server_folders import ServerFolders
@@ -22,13 +24,21 @@ from ui.downloads import download_routes
 from ui.gate import Gate
 from ui.login import login_routes
 from ui.media import READER, media_routes
-from ui.settings import settings
+from ui.settings import prefix, settings
 from ui.uploads import resume_after_restart, start_finishing, sweep_all, upload_routes
 
 if TYPE_CHECKING:
     from castle_core.jobs import JobTable, Runner
 
-ROUTES: list[BaseRoute] = [*login_routes(), *upload_routes(), *media_routes(), *download_routes()]
+
+async def to_first_page(request: Request) -> Response:
+    """Lead from the first page's own name to where Streamlit keeps it, at the bare address."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{prefix()}/{query}", 303)
+
+
+FIRST_PAGE = Route(f"{prefix()}/extract_frames", to_first_page, methods=["GET", "HEAD"], name="first-page")
+ROUTES: list[BaseRoute] = [FIRST_PAGE, *login_routes(), *upload_routes(), *media_routes(), *download_routes()]
 MIDDLEWARE = [Middleware(Gate)]
 _SWEEP_S = 3600.0
 _GRACE_S = 3

@@ -34,8 +34,8 @@ def _key(project: Project) -> str:
     return f"trims-{project.path}"
 
 
-def trim_panel(project: Project, videos: Sequence[VideoEntry]) -> None:
-    """Show one of `videos` with its trimmer."""
+def trim_panel(project: Project, videos: Sequence[VideoEntry], *, rerun_page: bool = False) -> None:
+    """Show one of `videos` with its trimmer; `rerun_page` where the page shows something that follows the range."""
     if not videos:
         return
     by_stem = {video.stem: video for video in videos}
@@ -61,7 +61,7 @@ def trim_panel(project: Project, videos: Sequence[VideoEntry]) -> None:
     if timeline is None:
         _not_ready(project, video)
         return
-    _trimmer(project, video, timeline, many=len(videos) > 1)
+    _trimmer(project, video, timeline, many=len(videos) > 1, rerun_page=rerun_page)
 
 
 def _not_ready(project: Project, video: VideoEntry) -> None:
@@ -94,7 +94,7 @@ def _prepare(project: str, stem: str) -> None:
 
 
 @st.fragment(key="trimmer-fragment")
-def _trimmer(project: Project, video: VideoEntry, timeline: Timeline, *, many: bool) -> None:
+def _trimmer(project: Project, video: VideoEntry, timeline: Timeline, *, many: bool, rerun_page: bool) -> None:
     stem, fps = video.stem, timeline.average_fps or 1.0
     trims = current_trims(project)
     before = trims.part(stem, n_frames=timeline.n_frames, fps=fps)
@@ -146,7 +146,7 @@ def _trimmer(project: Project, video: VideoEntry, timeline: Timeline, *, many: b
     if part != before or (many and own == for_all):
         after = trims.with_part(stem, part, n_frames=timeline.n_frames, fps=fps, for_all=for_all)
         st.session_state[_key(project)] = after.to_json()
-        if own == for_all or part.n_usable == 0:
+        if rerun_page or own == for_all or part.n_usable == 0:
             st.rerun()
     if frames and boards:
         _add(project, boards[0].id, stem, frames)

@@ -19,7 +19,7 @@ from serving import ROOT, running_server, wait_for_url
 
 from castle_core.users import UserTable
 
-PAGES = ["/", "/extract_frames", "/_stcore/host-config", "/favicon.png", "/index.html", "/static/js/none.js"]
+PAGES = ["/", "/label_export", "/_stcore/host-config", "/favicon.png", "/index.html", "/static/js/none.js"]
 
 
 @contextlib.contextmanager
@@ -80,6 +80,12 @@ def test_pages_need_a_login(server, ann, path):
     assert stranger.status_code == 303
     assert stranger.headers["location"].startswith("/login")
     assert ann.get(path).status_code == 200
+
+
+def test_the_first_pages_own_name_leads_to_it(server, ann):
+    assert httpx.get(server.url + "/extract_frames").headers["location"] == "/login?next=%2Fextract_frames"
+    answer = ann.get("/extract_frames?project=mice&x=%2F")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?project=mice&x=%2F")
 
 
 def test_the_open_paths(server):
@@ -304,6 +310,7 @@ def test_below_a_path_everything_is_below_it(tmp_path, castle_folders, monkeypat
             assert answer.headers["location"] == "/lab/castle/extract_frames"
             assert "Path=/lab/castle" in answer.headers["set-cookie"]
             assert client.get("/").status_code == 200
+            assert client.get("/extract_frames").headers["location"] == "/lab/castle/"
             given = client.get("/api/uploads/token?project=mice").json()
             assert given["endpoint"] == "/lab/castle/api/uploads"
             assert json.loads(client.get("/_stcore/host-config").text)

@@ -74,13 +74,15 @@ const text64 = s => btoa(String.fromCharCode(...new TextEncoder().encode(s)));
 const WHY = {401: "You were logged out. Log in again, then press Resume.", 403: "This page is too old for uploads. Reload it, then pick the file again.", 404: "The server no longer knows this upload. Pick the file again.",
   413: "The file is larger than this server takes.", 415: "The server does not take files of this type.", 507: "The server's disk is full. Free some space, then press Resume."};
 class Stop extends Error {}
+class Busy extends Error {}
 async function locate(job) {
-  const known = localStorage.getItem(mark(job));
+  const known = job.url ?? localStorage.getItem(mark(job));
   if (known) {
     const head = await ask(job, "HEAD", known, {});
     if (head.status === 200) { job.url = known; job.resumed = +head.getResponseHeader("Upload-Offset") > 0; return +head.getResponseHeader("Upload-Offset"); }
     if ([401, 403].includes(head.status)) throw new Stop(WHY[head.status]);
     localStorage.removeItem(mark(job));
+    job.url = null;
   }
   const made = await ask(job, "POST", job.endpoint, {"Upload-Length": String(job.file.size), "Upload-Metadata": `filename ${text64(job.file.name)},filetype ${text64(job.file.type || "application/octet-stream")}`});
   if (made.status !== 201) throw new Stop(made.responseText.slice(0, 300) || WHY[made.status] || `The server answered ${made.status}.`);
@@ -94,23 +96,31 @@ async function run(job) {
   job.began = performance.now();
   job.skip = null;
   tell();
-  for (let failures = 0; job.state === "uploading";) {
+  const turn = (job.turn = (job.turn ?? 0) + 1), going = () => job.state === "uploading" && job.turn === turn;
+  for (let failures = 0; going();) {
     try {
       let offset = await locate(job);
       if (job.skip === null) job.skip = offset;
-      while (offset < job.file.size && job.state === "uploading") {
+      while (offset < job.file.size && going()) {
         const piece = job.file.slice(offset, offset + job.chunk);
         const answer = await ask(job, "PATCH", job.url, {"Content-Type": "application/offset+octet-stream", "Upload-Offset": String(offset)}, piece,
           loaded => { job.sent = offset + loaded; job.line = ""; tick(); });
-        if (answer.status === 409 || answer.status === 423) throw new Error("offset");
+        if (answer.status === 423) throw new Busy();
+        if (answer.status === 409) throw new Error("offset");
         if (answer.status !== 204) throw new Stop(answer.responseText.slice(0, 300) || WHY[answer.status] || `The server answered ${answer.status}.`);
         offset = +answer.getResponseHeader("Upload-Offset");
         job.sent = offset;
         failures = 0;
       }
-      if (offset >= job.file.size) { job.state = "done"; job.sent = job.file.size; localStorage.removeItem(mark(job)); }
+      if (offset >= job.file.size && job.turn === turn) { job.state = "done"; job.sent = job.file.size; localStorage.removeItem(mark(job)); }
     } catch (error) {
-      if (job.state !== "uploading") break;
+      if (!going()) break;
+      if (error instanceof Busy) {
+        job.line = "Another tab is uploading this file. This one waits and goes on if that one stops.";
+        tell();
+        await new Promise(r => setTimeout(r, 2000));
+        continue;
+      }
       if (error instanceof Stop || failures >= WAITS.length) { job.state = "error"; job.line = error instanceof Stop ? error.message : "The connection is lost. Press Resume when it is back; nothing sent so far is lost."; break; }
       job.line = "Connection lost, trying again…";
       tell();
@@ -128,7 +138,7 @@ function tick() {
 function status(job) {
   if (job.line) return job.line;
   const of = `${size(job.sent)} of ${size(job.file.size)}`;
-  if (job.state === "done") return `${size(job.file.size)} uploaded. The server is checking it.`;
+  if (job.state === "done") return `${size(job.file.size)} uploaded.`;
   if (job.state === "paused") return `Paused at ${of}`;
   const seconds = (performance.now() - job.began) / 1000, rate = job.skip === null ? 0 : (job.sent - job.skip) / Math.max(.2, seconds);
   return of + (rate > 0 ? ` · ${size(rate)}/s · ${spell((job.file.size - job.sent) / rate)} left` : "") + (job.resumed ? " · resumed" : "");
