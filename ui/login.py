@@ -144,7 +144,7 @@ async def log_in(request: Request) -> Response:
 async def log_out(request: Request) -> Response:
     """End the session. A link from another site only gets the question."""
     own_click = request.headers.get("sec-fetch-site") == "same-origin"
-    if request.method == "GET" and not own_click:
+    if request.method in ("GET", "HEAD") and not own_click:
         form = f'<form method="post" action="{html.escape(prefix())}/logout"><button autofocus>Log out</button></form>'
         return _page("Log out", f"<p>Do you want to log out?</p>{form}")
     session: Session | None = request.scope.get(SESSION_KEY) or find_session(request.scope)

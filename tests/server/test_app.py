@@ -117,30 +117,79 @@ def test_every_other_streamlit_route_needs_a_login(server, ann):
         assert ann.request(method, path).status_code not in (303, 401), path
 
 
-def test_every_own_route(server, ann, bob):
-    url = begin(ann, "table.zip", 5)
-    key = "x"
-    table = [
-        ("GET", "/logout", 303, 200, 200),
-        ("OPTIONS", "/api/uploads", 401, 204, 204),
-        ("GET", "/api/uploads/token?project=mice", 401, 200, 200),
-        ("HEAD", url, 401, 200, 404),
-        ("PATCH", url, 401, 204, 404),
-        ("DELETE", url, 401, 204, 404),
-        ("GET", f"/api/media/{key}/video", 401, 404, 404),
-        ("GET", f"/api/media/{key}/frame/0.jpg", 401, 404, 404),
-        ("GET", f"/api/media/{key}/written/img00000001.png", 401, 404, 404),
-    ]
-    given = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    for method, path, without, other, _ in table:
-        assert httpx.request(method, server.url + path, headers=given).status_code == without, path
-        del other
-    for method, path, _, _, foreign in table:
-        body = b"1" if method == "PATCH" else None
-        assert bob.request(method, path, headers=tus(bob, **given), content=body).status_code == foreign, (method, path)
-    for method, path, _, own, _ in table:
-        body = b"1" if method == "PATCH" else None
-        assert ann.request(method, path, headers=tus(ann, **given), content=body).status_code == own, (method, path)
+def own_routes():
+    """Every (name, method) that the app adds to Streamlit."""
+    from ui.server import ROUTES
+
+    return {(route.name, method) for route in ROUTES for method in route.methods}
+
+
+def media_of(server, stem, film, user):
+    """The addresses of one video of the served project, signed for `user`."""
+    from castle_core.frames import export_frames
+    from castle_core.projects import Project
+    from ui.downloads import frames_zip_url
+    from ui.media import frame_url, video_url, written_url
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CASTLE_HOME", "CASTLE_STATE"):
+            patch.setenv(name, server.environment[name])
+        project = Project.open("mice")
+        path = project.path / "videos" / f"{stem}.mp4"
+        if not path.exists():
+            path.write_bytes(film.read_bytes())
+            export_frames(project, stem, [7], context=0)
+        return {
+            "frame": frame_url(project, stem, 3, user=user),
+            "video": video_url(project, stem, user=user),
+            "written": written_url(project, stem, "img00000007.png", user=user),
+            "frames_zip": frames_zip_url(project, stem, user=user),
+        }
+
+
+def test_every_own_route_without_login_with_it_and_with_another_users_address(server, small_video):
+    """A new route fails this test until it has a line here: its status for a stranger, its owner, and somebody else."""
+    upload = {"Content-Type": "application/offset+octet-stream"}
+    with log_in(server) as ann, log_in(server, "bob") as bob:
+        url, media = begin(ann, "table.zip", 2), media_of(server, "film", small_video, "ann")
+        name = base64.b64encode(b"another.zip").decode()
+        create = {"Upload-Length": "3", "Upload-Metadata": f"filename {name}"}
+        first, second = {**upload, "Upload-Offset": "0"}, {**upload, "Upload-Offset": "1"}
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        table = [  # name, method, path, headers, body, stranger, owner, another user
+            ("first-page", "GET", "/extract_frames", {}, None, 303, 303, 303),
+            ("login", "GET", "/login", {}, None, 200, 303, 303),
+            ("log-in", "POST", "/login", form, b"user=nobody&password=x", 401, None, None),
+            ("logout", "GET", "/logout", {}, None, 303, 200, 200),
+            ("upload-options", "OPTIONS", "/api/uploads", {}, None, 401, 204, 204),
+            ("upload-create", "POST", "/api/uploads", create, None, 401, 201, None),
+            ("upload-token", "GET", "/api/uploads/token?project=mice", {}, None, 401, 200, 200),
+            ("upload-options-one", "OPTIONS", url, {}, None, 401, 204, 204),
+            ("upload-head", "HEAD", url, {}, None, 401, 200, 404),
+            ("upload-patch", "PATCH", url, first, b"1", 401, 204, 404),
+            ("upload-override", "POST", url, {**second, "X-HTTP-Method-Override": "PATCH"}, b"2", 401, 204, 404),
+            ("upload-delete", "DELETE", url, {}, None, 401, 204, 404),
+            *((each, "GET", path, {}, None, 401, 200, 404) for each, path in media.items()),
+            ("logout", "POST", "/logout", {}, None, 401, 303, 303),
+        ]
+        rows = [
+            (name, method, *row) for name, verb, *row in table for method in {"GET": ["GET", "HEAD"]}.get(verb, [verb])
+        ]
+        assert {(name, method) for name, method, *_ in rows} == own_routes()
+        signed = {"ann": tus(ann), "bob": tus(bob)}
+        clients = (None, None), (bob, "bob"), (ann, "ann")
+        for client, user in clients:
+            for name, method, path, headers, body, stranger, owner, other in rows:
+                expected = {"ann": owner, "bob": other}.get(user, stranger)
+                if expected is None:
+                    continue
+                given = {**headers, **signed.get(user, {})}
+                answer = (client or httpx).request(
+                    method, path if client else server.url + path, headers=given, content=body
+                )
+                assert answer.status_code == expected, (name, method, user, answer.text[:200])
+        for client in (ann, bob):
+            assert client.get("/").status_code == 303  # logged out
 
 
 def test_the_websocket(server, ann):
