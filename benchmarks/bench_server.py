@@ -5,14 +5,16 @@ CASTLE_BENCH_UPLOAD_MIB (1536), CASTLE_BENCH_PEOPLE (20) and CASTLE_BENCH_SECOND
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from benchmarks.serving import Served, chromium, prepare, served, watched_memory
 from benchmarks.visitors import Visitor
 
 _MIB = 1 << 20
-_WAYS = {"client.mp4": "a tus client", "tab.mp4": "Chromium", "killed.mp4": "Chromium, tab killed at 30 %"}
 
 
 def _file(path: Path, mib: int) -> str:
@@ -76,76 +77,114 @@ def _arrived(project: Path, name: str, seconds: float = 300) -> str:
     raise RuntimeError(f"{name} did not arrive")
 
 
-def _browser_upload(app: Served, project: str, path: Path, *, kill_at: float | None) -> None:
-    """Pick the file in Chromium; with `kill_at`, close the tab at that share and pick the file again."""
+@contextlib.contextmanager
+def _page(browser: Any, app: Served, project: str) -> Iterator[Any]:
+    """Open the first page of a project as a user who is logged in."""
+    cookie, value = app.cookie("u01")
+    context = browser.new_context()
+    context.add_cookies([{"name": cookie, "value": value, "url": app.url}])
+    page = context.new_page()
+    page.goto(f"{app.url}/?project={project}")
+    yield page
+    context.close()
+
+
+def _wait_for_form(page: Any) -> None:
+    page.locator("input[type=file]").first.wait_for(state="attached", timeout=120_000)
+
+
+def _pick(page: Any, path: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files(str(path), timeout=120_000)
+
+
+def _wait_for_share(project: Path, path: Path, share: float, seconds: float = 300) -> None:
+    """Wait until the server has this share of a file."""
     from castle_core.projects import Project
     from castle_core.uploads import UploadStore
 
     store = UploadStore(Project.open(project))
-    cookie, value = app.cookie("u01")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        upload = next((u for u in store.all() if u.name == path.name), None)
+        if upload is not None and store.offset(upload) >= share * upload.size:
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"{path.name} did not start")
+
+
+def _browser_upload(app: Served, project: Path, path: Path, *, kill_at: float | None = None) -> None:
+    """Pick the file in Chromium; with `kill_at`, close the tab at that share and pick the file again."""
     with chromium() as browser:
-        context = browser.new_context()  # type: ignore[attr-defined]
-        context.add_cookies([{"name": cookie, "value": value, "url": app.url}])
-        for attempt in range(1 if kill_at is None else 2):
-            page = context.new_page()
-            page.goto(f"{app.url}/?project={project}")
-            page.locator("input[type=file]").first.set_input_files(str(path), timeout=60_000)
-            while attempt == 0 and kill_at is not None:
-                upload = next(iter(u for u in store.all() if u.name == path.name), None)
-                if upload is not None and store.offset(upload) >= kill_at * upload.size:
-                    break
-                time.sleep(0.02)
-            if attempt == 0 and kill_at is not None:
-                page.close()
-        _arrived(store.project.path, path.name)
-        context.close()
+        if kill_at is not None:
+            with _page(browser, app, project.name) as page:
+                _pick(page, path)
+                _wait_for_share(project, path, kill_at)
+        with _page(browser, app, project.name) as page:
+            _pick(page, path)
+            _arrived(project, path.name)
+
+
+def _upload_with_killed_app(folder: Path, project: Path, path: Path, kill_at: float) -> tuple[float, float]:
+    """Kill the app with SIGKILL at that share, start it again, pick the file again; return its memory (MB)."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with chromium() as browser:
+        with served(folder, "killed", port) as app, _page(browser, app, project.name) as page:
+            _pick(page, path)
+            _wait_for_share(project, path, kill_at)
+            app.process.kill()
+            app.process.wait()
+        with served(folder, "restarted", port) as app:
+            with _page(browser, app, project.name) as page:
+                _wait_for_form(page)
+            with watched_memory(app.process.pid) as memory, _page(browser, app, project.name) as page:
+                _pick(page, path)
+                _arrived(project, path.name)
+    return memory["before"], memory["peak"]
 
 
 def _open_once(app: Served, project: str) -> None:
-    cookie, value = app.cookie("u01")
-    with chromium() as browser:
-        context = browser.new_context()  # type: ignore[attr-defined]
-        context.add_cookies([{"name": cookie, "value": value, "url": app.url}])
-        page = context.new_page()
-        page.goto(f"{app.url}/?project={project}")
-        page.locator("input[type=file]").first.wait_for(state="attached", timeout=120_000)
-        context.close()
+    """Open the page once: what the first page imports is no memory of the upload."""
+    with chromium() as browser, _page(browser, app, project) as page:
+        _wait_for_form(page)
 
 
 def upload_memory(folder: Path, mib: int) -> list[tuple[str, str]]:
-    """Measure the app's memory while one large file comes, by a client and by Chromium (also after a killed tab)."""
+    """Measure the app's memory while one large file comes: by a client, by Chromium, tab or app killed."""
     from castle_core.projects import Project
 
     prepare(folder, 2)
-    project = Project.create(folder / "home" / "uploads")
+    project = Project.create(folder / "home" / "uploads").path
     rows = []
-    path = folder / "large.mp4"
-    with served(folder) as app:
-        _open_once(app, "uploads")  # what the first page imports is no memory of the upload
-        for name, send in (
-            ("client.mp4", lambda: _send(app, "u01", "uploads", path.with_name("client.mp4"), "client.mp4")),
-            ("tab.mp4", lambda: _browser_upload(app, "uploads", path.with_name("tab.mp4"), kill_at=None)),
-            ("killed.mp4", lambda: _browser_upload(app, "uploads", path.with_name("killed.mp4"), kill_at=0.3)),
-        ):
-            digest = _file(path.with_name(name), mib)
-            start = time.perf_counter()
-            with watched_memory(app.process.pid) as memory:
-                send()
-                same = _arrived(project.path, name) == digest
-            seconds = time.perf_counter() - start
-            path.with_name(name).unlink()
-            shutil.rmtree(project.path / ".castle" / "uploads")
-            way = {"client.mp4": "tus client", "tab.mp4": "Chromium", "killed.mp4": "Chromium, tab killed at 30 %"}[
-                name
-            ]
-            grown = memory["peak"] - memory["before"]
-            rows.append(
-                (
-                    f"{mib} MiB by {way}",
-                    f"memory {memory['before']:.0f} → {memory['peak']:.0f} MB (+{grown:.0f}), {seconds:.1f} s, "
-                    f"SHA-256 {'right' if same else 'WRONG'}",
-                )
+
+    def measure(way: str, send: Callable[[Path], tuple[float, float] | None], pid: int) -> None:
+        path = folder / f"{len(rows)}.mp4"
+        digest = _file(path, mib)
+        start = time.perf_counter()
+        with watched_memory(pid) as memory:
+            before, peak = send(path) or (memory["before"], 0.0)
+            same = _arrived(project, path.name) == digest
+        seconds = time.perf_counter() - start
+        peak = peak or memory["peak"]
+        path.unlink()
+        shutil.rmtree(project / ".castle" / "uploads")
+        rows.append(
+            (
+                f"{mib} MiB by {way}",
+                f"memory {before:.0f} → {peak:.0f} MB (+{peak - before:.0f}), {seconds:.1f} s, "
+                f"SHA-256 {'right' if same else 'WRONG'}",
             )
+        )
+
+    with served(folder) as app:
+        _open_once(app, project.name)
+        pid = app.process.pid
+        measure("a tus client", lambda path: _send(app, "u01", project.name, path, path.name), pid)
+        measure("Chromium", lambda path: _browser_upload(app, project, path), pid)
+        measure("Chromium, tab killed at 30 %", lambda path: _browser_upload(app, project, path, kill_at=0.3), pid)
+    measure(
+        "Chromium, app killed at 30 %", lambda path: _upload_with_killed_app(folder, project, path, 0.3), os.getpid()
+    )
     return rows
 
 

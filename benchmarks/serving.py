@@ -52,10 +52,10 @@ def prepare(folder: Path, users: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def served(folder: Path, name: str = "app") -> Iterator[Served]:
-    """Start ``castle serve`` and stop it afterwards, whatever happens."""
+def served(folder: Path, name: str = "app", port: int = 0) -> Iterator[Served]:
+    """Start ``castle serve`` (on a free port, or on `port`) and stop it afterwards, whatever happens."""
     log = folder / f"{name}.log"
-    command = [sys.executable, "-c", "from castle_core.cli import main; main()", "serve", "--port", "0"]
+    command = [sys.executable, "-c", "from castle_core.cli import main; main()", "serve", "--port", str(port)]
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
     try:
