@@ -140,7 +140,7 @@ def _read(path: Path, mtime_ns: int, size: int) -> LabelTable:
             continue  # a blank line, or a row in which pandas names the index
         name = nfc(parts[-1])
         n_points = sum(_is_number(row, x) and _is_number(row, y) for x, y in pairs)
-        rows.append(LabelRow(_folder(parts, path), name, frame_index_of(name), n_points))
+        rows.append(LabelRow(image_folder(parts, path), name, frame_index_of(name), n_points))
     return LabelTable(path, keypoints, tuple(rows))
 
 
@@ -163,7 +163,7 @@ def _read_h5(path: Path) -> LabelTable:
             continue
         n_points = sum(y is not None and math.isfinite(values[x]) and math.isfinite(values[y]) for x, y in pairs)
         name = nfc(parts[-1])
-        rows.append(LabelRow(_folder(parts, path), name, frame_index_of(name), n_points))
+        rows.append(LabelRow(image_folder(parts, path), name, frame_index_of(name), n_points))
     return LabelTable(path, keypoints, tuple(rows))
 
 
@@ -181,7 +181,8 @@ def _split_header(cells: list[list[str]], path: Path) -> tuple[dict[str, list[st
     )
 
 
-def _folder(parts: list[str], path: Path) -> str:
+def image_folder(parts: list[str], path: Path) -> str:
+    """Return the folder below ``labeled-data`` of an image that `parts` name in the label file `path`; may be empty."""
     if _LABELED_DATA in parts:
         after = len(parts) - 1 - parts[::-1].index(_LABELED_DATA)
         folder = parts[after + 1 : -1]
