@@ -16,6 +16,7 @@ Every message is written for the person at the screen: what went wrong, which fi
     ├── ZipError                       a zip of frames that is refused
     ├── PredictionError                a prediction or metric file that cannot be used
     ├── LabelError                     labels that cannot be read or merged
+    │   └── LabelStudioError           Label Studio: not reached, or it refuses
     ├── RoiError                       masks that cannot be read or do not fit
     ├── EncoderError                   a model or its weights
     ├── JobError                       a job that cannot be queued or run
@@ -75,6 +76,10 @@ class PredictionError(CastleError):
 
 class LabelError(CastleError):
     """Labels cannot be read or merged."""
+
+
+class LabelStudioError(LabelError):
+    """Label Studio cannot be reached, refuses something, or holds what does not fit."""
 
 
 class RoiError(CastleError):

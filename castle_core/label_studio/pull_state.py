@@ -1,0 +1,53 @@
+"""What was pulled already, kept in the project's own cache: losing it costs one full pull and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from castle_core.errors import ProjectError
+from castle_core.files import atomic_write_json, make_folder
+from castle_core.label_studio.credentials import credentials_id
+from castle_core.projects.documents import read_document
+
+if TYPE_CHECKING:
+    from castle_core.projects import Project
+
+_FORMAT = 1
+
+
+@dataclass
+class PullState:
+    """What is known of each frame (lp_path) that was pulled from one Label Studio project.
+
+    Attributes
+    ----------
+    frames : dict
+        lp_path → ``task`` (number), ``updated_at``, ``state`` (see `Said`), ``origins``, ``moved``, ``removed``,
+        ``notes``.
+    """
+
+    frames: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def state_path(project: "Project", url: str, ls_project: int) -> Path:
+    """Return the file of what was pulled from a Label Studio project."""
+    folder = make_folder(project.cache_dir / "label-studio")
+    return folder / f"{credentials_id(url, '')}-{ls_project}.json"
+
+
+def read_state(project: "Project", url: str, ls_project: int) -> PullState:
+    """Read what was pulled; a damaged file, or one of another format, counts as none."""
+    try:
+        document = read_document(state_path(project, url, ls_project))
+    except ProjectError:
+        return PullState()
+    frames = document.get("frames")
+    if document.get("format") != _FORMAT or not isinstance(frames, dict):
+        return PullState()
+    return PullState({str(path): dict(value) for path, value in frames.items() if isinstance(value, Mapping)})
+
+
+def write_state(project: "Project", url: str, ls_project: int, state: PullState) -> None:
+    """Keep what was pulled; called only after the labels are safe."""
+    atomic_write_json(state_path(project, url, ls_project), {"format": _FORMAT, "frames": state.frames})
