@@ -266,8 +266,10 @@ def write_collected_data(
     """
     path = Path(path)
     source = Path(template) if template is not None else (path if path.exists() else None)
-    table = read_table(source) if source is not None else _new_table(labels, n_index, individuals_row)
-    text = table_text(table, labels)
+    if source is not None:
+        text = table_text(read_table(source), labels)
+    else:
+        text = new_text(labels, n_index=n_index, individuals_row=individuals_row)
     with atomic_path(path, publish=publish) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
@@ -315,6 +317,11 @@ def _said(labels: Labels, row: int, at: tuple[int, int], kind: str) -> float | N
     if kind == "visible":
         return None if labels.visible is None else float(labels.visible[row, *at])
     return float(labels.xy[row, *at, "xy".index(kind)])
+
+
+def new_text(labels: Labels, *, n_index: int = 1, individuals_row: bool | None = None) -> str:
+    """Return the content of a new label file (see `write_collected_data`)."""
+    return table_text(_new_table(labels, n_index, individuals_row), labels)
 
 
 def _new_table(labels: Labels, n_index: int, individuals_row: bool | None) -> Table:
