@@ -112,7 +112,7 @@ async function run(job) {
         job.sent = offset;
         failures = 0;
       }
-      if (offset >= job.file.size && job.turn === turn) { job.state = "done"; job.sent = job.file.size; localStorage.removeItem(mark(job)); }
+      if (offset >= job.file.size && job.turn === turn) { job.state = "done"; job.line = ""; job.sent = job.file.size; localStorage.removeItem(mark(job)); }
     } catch (error) {
       if (!going()) break;
       if (error instanceof Busy) {
@@ -153,7 +153,7 @@ function paint(root) {
     node.querySelector(".line").textContent = status(job);
     const bar = node.querySelector("progress");
     bar.hidden = job.state === "refused";
-    bar.value = job.sent / job.file.size;
+    bar.value = job.sent / (job.file.size || 1);
     bar.setAttribute("aria-label", `Upload of ${job.file.name}`);
     if (node._acts === job.state) return;
     node._acts = job.state;
