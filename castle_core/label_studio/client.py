@@ -192,8 +192,9 @@ class LabelStudio:
 
     def task_overview(self, ls_project: int) -> list[dict[str, Any]]:
         """Return every task without its regions, in the order of ids: data, counts, drafts, time of its last change."""
-        fields = "id,data,updated_at,total_annotations,cancelled_annotations,total_predictions,drafts"
-        return list(self._pages(ls_project, {"include": fields, "page_size": _PAGE}))
+        # of predictions the names of their models are asked for: the counter is not updated when one is deleted
+        fields = "id,data,updated_at,total_annotations,cancelled_annotations,predictions_model_versions,drafts"
+        return list(self._pages(ls_project, {"fields": "all", "include": fields, "page_size": _PAGE}))
 
     def tasks_in_full(self, ls_project: int, tasks: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Yield the tasks of these ids with annotations, predictions and drafts; those that are gone are left out."""

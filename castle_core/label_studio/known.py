@@ -21,8 +21,10 @@ class KnownTask:
         Of the picture that was sent; empty for tasks that others made.
     updated_at : str
         When an annotation was last made, changed or deleted.
-    annotations, cancelled, predictions, drafts : int
-        Annotations that count; those of people who skipped; pre-labels; unsubmitted work.
+    annotations, cancelled, drafts : int
+        Annotations that count; those of people who skipped; unsubmitted work.
+    models : str
+        The models of its pre-labels; empty without any.
     """
 
     id: int
@@ -31,8 +33,8 @@ class KnownTask:
     updated_at: str
     annotations: int
     cancelled: int
-    predictions: int
     drafts: int
+    models: str
 
     @property
     def open(self) -> bool:
@@ -81,8 +83,8 @@ def known_tasks(overview: Iterable[Mapping[str, Any]]) -> KnownTasks:
             updated_at=str(task.get("updated_at") or ""),
             annotations=int(task.get("total_annotations") or 0),
             cancelled=cancelled,
-            predictions=int(task.get("total_predictions") or 0),
             drafts=len(task.get("drafts") or ()),
+            models=str(task.get("predictions_model_versions") or ""),
         )
         found.setdefault(one.lp_path, []).append(one)
     by_path, doubled = {}, {}

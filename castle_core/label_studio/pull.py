@@ -163,7 +163,7 @@ class _Pull:
             if not (one.annotations or one.cancelled):
                 continue
             old = before.frames.get(path)
-            same = old is not None and (old.get("task"), old.get("updated_at")) == (one.id, one.updated_at)
+            same = before.keypoints == self._keypoints and old is not None and (old.get("task"), old.get("updated_at")) == (one.id, one.updated_at)
             lost = same and old is not None and old.get("state") in {"labelled", "empty"} and path not in have
             if not same or lost:
                 wanted[one.id] = one
@@ -232,7 +232,7 @@ class _Pull:
     def _remember(
         self, known: Mapping[str, KnownTask], before: PullState, said: Mapping[str, tuple[Said, KnownTask]]
     ) -> PullState:
-        after = PullState()
+        after = PullState(self._keypoints)
         for path, one in known.items():
             if path in said:
                 answer, at = said[path]

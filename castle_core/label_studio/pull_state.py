@@ -22,11 +22,14 @@ class PullState:
 
     Attributes
     ----------
+    keypoints : tuple of str
+        The project's keypoints then: with other ones, every task is read again.
     frames : dict
         lp_path → ``task`` (number), ``updated_at``, ``state`` (see `Said`), ``origins``, ``moved``, ``removed``,
         ``notes``.
     """
 
+    keypoints: tuple[str, ...] = ()
     frames: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -45,9 +48,13 @@ def read_state(project: "Project", url: str, ls_project: int) -> PullState:
     frames = document.get("frames")
     if document.get("format") != _FORMAT or not isinstance(frames, dict):
         return PullState()
-    return PullState({str(path): dict(value) for path, value in frames.items() if isinstance(value, Mapping)})
+    keypoints = tuple(str(name) for name in document.get("keypoints") or ())
+    return PullState(
+        keypoints, {str(path): dict(value) for path, value in frames.items() if isinstance(value, Mapping)}
+    )
 
 
 def write_state(project: "Project", url: str, ls_project: int, state: PullState) -> None:
     """Keep what was pulled; called only after the labels are safe."""
-    atomic_write_json(state_path(project, url, ls_project), {"format": _FORMAT, "frames": state.frames})
+    values = {"format": _FORMAT, "keypoints": list(state.keypoints), "frames": state.frames}
+    atomic_write_json(state_path(project, url, ls_project), values)

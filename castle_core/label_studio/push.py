@@ -282,7 +282,7 @@ class _Push:
             (picture, known)
             for picture, known in pairs
             if known.open
-            and not known.predictions
+            and not known.models
             and (picture.lp_path in self._row_of or self._pre_labels is not None)
         ]
         report = complete_pre_labels(self._server, self._report.ls_project, lacking, self)
@@ -316,7 +316,7 @@ class _Push:
             names = ", ".join(name or "pictures without a video" for name in without[:4])
             self._report.warnings.append(f"The model {model} has no predictions of {names}: sent without pre-labels.")
         if before and before != model and not config.update_predictions:
-            others = sum(task.open and task.predictions > 0 for task in known.values())
+            others = sum(task.open and bool(task.models) and model not in task.models.split(",") for task in known.values())
             if others:
                 self._report.warnings.append(
                     f"{others} open tasks keep pre-labels of {before}, which Label Studio shows no more. Update the "
