@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from castle_core.errors import CastleError, FrameDecodeError, FrameIndexError, NameRefusedError, VideoError
 from castle_core.files import safe_name
+from castle_core.latents.opening import find_masks
 from castle_core.projects import Project
 from ui.frame_reader import FrameReader, Source, rounded_width, video_version
 from ui.gate import SESSION_KEY, current_user
+from ui.mask_pieces import mask_piece, masks_version
 from ui.sessions import sealed, unseal
 from ui.settings import prefix
 
@@ -73,6 +75,12 @@ def written_url(project: Project, stem: str, name: str, *, user: str | None = No
     """Return the address of a PNG in ``labeled-data/<stem>``, whether or not the project has that video."""
     key = _key(user or current_user(), str(project.path), stem, "written")
     return f"{prefix()}{ENDPOINT}/{key}/written/{quote(name, safe='')}"
+
+
+def masks_url(project: Project, stem: str, *, user: str | None = None) -> str:
+    """Return the address of a video's masks with the words START and STOP in place of frames; empty without masks."""
+    version = masks_version(project, project.video(stem).name)
+    return f"{media_base(project, stem, user=user)}/masks/START/STOP?v={version}" if version else ""
 
 
 Handler = Callable[[Request, Project, Source], Awaitable[Response]]
@@ -136,6 +144,21 @@ async def video(request: Request, project: Project, source: Source) -> Response:
     return FileResponse(path, media_type=kind, headers={**_CHECKED, "Content-Encoding": "identity"})
 
 
+async def masks(request: Request, project: Project, source: Source) -> Response:
+    """Answer with the masks of some frames (see `mask_piece`); they are kept by browsers while they stay the same."""
+    name = project.video(source.stem).name
+    version = await to_thread.run_sync(masks_version, project, name)
+    start, stop = request.path_params["start"], request.path_params["stop"]
+    data = await to_thread.run_sync(mask_piece, find_masks(project, name), start, stop, limiter=_mask_limiter())
+    headers = _KEPT if version == request.query_params.get("v") else {"Cache-Control": "no-store"}
+    return Response(data, media_type="application/octet-stream", headers={**headers, "Content-Encoding": "gzip"})
+
+
+@functools.lru_cache(maxsize=1)
+def _mask_limiter() -> CapacityLimiter:
+    return CapacityLimiter(2)
+
+
 async def written(request: Request, project: Project, source: Source) -> Response:
     """Answer with a PNG that was written to ``labeled-data``."""
     name = safe_name(request.path_params["name"])
@@ -157,5 +180,6 @@ def media_routes() -> list[Route]:
     return [
         Route(base + "/frame/{frame_index:int}.jpg", _guarded(frame), methods=["GET", "HEAD"], name="frame"),
         Route(base + "/video", _guarded(video), methods=["GET", "HEAD"], name="video"),
+        Route(base + "/masks/{start:int}/{stop:int}", _guarded(masks), methods=["GET", "HEAD"], name="masks"),
         Route(base + "/written/{name}", _guarded(written), methods=["GET", "HEAD"], name="written"),
     ]

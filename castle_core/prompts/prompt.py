@@ -113,16 +113,16 @@ class Prompt:
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the drawing without frame index as JSON values; a mask's picture is left to the caller."""
+        """Return the drawing as JSON values, to a thousandth of a pixel; without frame index and a mask's picture."""
         value: dict[str, Any] = {"roi": self.roi, "kind": self.kind}
         if self.kind != "mask":
-            value["data"] = self.data.tolist()
+            value["data"] = np.round(self.data, 3).tolist()
         if self.kind == "point":
             value["positive"] = self.positive.tolist()
         elif not self.positive[0]:
             value["positive"] = False
         if self.kind == "brush":
-            value["radius"] = self.radius
+            value["radius"] = round(self.radius, 3)
         return value
 
     @classmethod

@@ -126,10 +126,13 @@ def own_routes():
 
 def media_of(server, stem, film, user):
     """The addresses of one video of the served project, signed for `user`."""
+    import numpy as np
+
     from castle_core.frames import export_frames
+    from castle_core.mask_writer import MaskListWriter
     from castle_core.projects import Project
     from ui.downloads import frames_zip_url
-    from ui.media import frame_url, video_url, written_url
+    from ui.media import frame_url, masks_url, video_url, written_url
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CASTLE_HOME", "CASTLE_STATE"):
@@ -139,9 +142,14 @@ def media_of(server, stem, film, user):
         if not path.exists():
             path.write_bytes(film.read_bytes())
             export_frames(project, stem, [7], context=0)
+            masks = project.path / "track" / path.name / "mask_list.h5"
+            masks.parent.mkdir(parents=True)
+            with MaskListWriter(masks, width=64, height=48, n_rois=1) as writer:
+                writer.write(np.ones((48, 64), np.uint8), (0, 0, 64, 48))
         return {
             "frame": frame_url(project, stem, 3, user=user),
             "video": video_url(project, stem, user=user),
+            "masks": masks_url(project, stem, user=user).replace("START", "0").replace("STOP", "8"),
             "written": written_url(project, stem, "img00000007.png", user=user),
             "frames_zip": frames_zip_url(project, stem, user=user),
         }

@@ -1,4 +1,4 @@
-// Shared by the gallery and the trimmer: the strip that stands for one whole video.
+// Shared by the components that show videos: the strip that stands for one whole video, and the clock of a file.
 // castleStrip(host, {n, motion, start, stop, exclude, labelled, selected}) paints motion, the part in use, what is
 // left out and what is labelled; it keeps its own nodes, so painting again is cheap.
 const SVG = "http://www.w3.org/2000/svg";
@@ -47,3 +47,14 @@ function make(tag, properties = {}, ...children) {
   node.append(...children);
   return node;
 }
+// A player's state `me` holds data.n_frames and data.knots ([[frame, seconds], ...]), which carry frame numbers to the
+// file's own clock and back.
+const clampTo = (v, a, b) => Math.max(a, Math.min(b, v));
+function lookup(knots, value, from, to) {
+  let lo = 0, hi = knots.length - 1;
+  while (hi - lo > 1) { const mid = (lo + hi) >> 1; if (knots[mid][from] <= value) lo = mid; else hi = mid; }
+  const a = knots[lo], b = knots[hi], span = b[from] - a[from];
+  return span > 0 ? a[to] + (value - a[from]) / span * (b[to] - a[to]) : a[to];
+}
+const fileTime = (me, frame) => lookup(me.data.knots, frame, 0, 1);
+const frameAt = (me, seconds) => clampTo(Math.floor(lookup(me.data.knots, seconds, 1, 0) + 1e-3), 0, me.data.n_frames - 1);

@@ -19,15 +19,6 @@ export default function ({data, parentElement, setStateValue}) {
   if (!me.ready) setUp(root, me);
   draw(root, me);
 }
-const clampTo = (v, a, b) => Math.max(a, Math.min(b, v));
-function lookup(knots, value, from, to) {
-  let lo = 0, hi = knots.length - 1;
-  while (hi - lo > 1) { const mid = (lo + hi) >> 1; if (knots[mid][from] <= value) lo = mid; else hi = mid; }
-  const a = knots[lo], b = knots[hi], span = b[from] - a[from];
-  return span > 0 ? a[to] + (value - a[from]) / span * (b[to] - a[to]) : a[to];
-}
-const fileTime = (me, frame) => lookup(me.data.knots, frame, 0, 1);
-const frameAt = (me, seconds) => clampTo(Math.floor(lookup(me.data.knots, seconds, 1, 0) + 1e-3), 0, me.data.n_frames - 1);
 const shown = (me, frame) => clock(frame / me.data.fps);
 function load(root, me) {
   const video = root.querySelector("video"), still = root.querySelector(".still");
