@@ -16,6 +16,7 @@ _COMMAND_MODULES: list[str] = [
     "import_zip",
     "info",
     "jobs",
+    "labels",
     "latents",
     "models",
     "rois",

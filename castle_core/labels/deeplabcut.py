@@ -92,7 +92,7 @@ def dlc_contents(project: "Project", labels: Labels) -> Contents:
         part = renamed.take(rows)
         home = f"labeled-data/{folder}"
         contents.add(f"{home}/{stem}.csv", new_text(part, n_index=3).encode("utf-8"))
-        contents.add(f"{home}/{stem}.h5", _h5(part))
+        contents.add(f"{home}/{stem}.h5", labels_h5(part))
     for frame in labels.frames:
         contents.add(moved[frame], image_file(project, frame))
     if labels.visible is not None:
@@ -100,7 +100,8 @@ def dlc_contents(project: "Project", labels: Labels) -> Contents:
     return contents
 
 
-def _h5(labels: Labels) -> bytes:
+def labels_h5(labels: Labels) -> bytes:
+    """Return the content of a ``CollectedData_<scorer>.h5``."""
     named = labels.individuals != ("",)
     names = ["scorer", *(["individuals"] if named else []), "bodyparts", "coords"]
     columns, values = [], []

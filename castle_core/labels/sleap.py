@@ -1,5 +1,6 @@
 """SLEAP's ``.slp`` and ``.pkg.slp`` through sleap-io, which is an optional extra."""
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,3 +182,35 @@ def _frame_path(frame: Any, path: Path) -> str:
         return image_path(image_folder(parts, path), parts[-1])
     stem = str(names).replace("\\", "/").rsplit("/", 1)[-1]
     return image_path(stem.rsplit(".", 1)[0], frame_name(index))
+
+
+def slp_images(path: Path, frames: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield (frame, content of its image file) for those of `frames` whose image the file holds or points to.
+
+    Images in a package become PNG; images on disk are taken as they are, if they are of the same kind as the name says.
+    """
+    from castle_core.video.images import encode_png
+
+    sio = require_sleap_io()
+    wanted = set(frames)
+    document = sio.load_slp(str(path))
+    for entry in document.labeled_frames:
+        frame = _frame_path(entry, path)
+        if frame not in wanted:
+            continue
+        names = entry.video.filename
+        if isinstance(names, list):
+            image = Path(names[int(entry.frame_idx)])
+            if image.is_file() and image.suffix.lower() == Path(frame).suffix.lower():
+                wanted.discard(frame)
+                yield frame, image.read_bytes()
+            continue
+        if not str(names).lower().endswith(".slp"):
+            continue  # a video: its frames come from the project's own copy
+        try:
+            pixels = np.asarray(entry.image)
+        except (OSError, ValueError, KeyError, IndexError, RuntimeError):
+            continue
+        if pixels.ndim == 3 and pixels.dtype == np.uint8 and pixels.shape[2] in {1, 3}:
+            wanted.discard(frame)
+            yield frame, encode_png(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
