@@ -104,3 +104,19 @@ def test_recent_projects_are_each_users_own(tmp_path, castle_folders):
     assert recent_projects("ben") == []
     (tmp_path / "two").rmdir()
     assert [path.name for path in recent_projects("ana")] == ["one"]
+
+
+def test_an_uploaded_prediction_is_refused_under_the_name_that_its_user_knows(tmp_path, castle_folders):
+    from castle_core.errors import PredictionError
+    from castle_core.predictions.uploaded import place_prediction
+    from castle_core.projects import Project
+    from castle_core.video import VideoWriter
+
+    project = Project.create(tmp_path / "p")
+    with VideoWriter(project.path / "videos" / "a.mp4", fps=10, width=32, height=32) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    part = tmp_path / "43b2c6e4.csv"
+    part.write_text("nothing,here\n1,2\n")
+    with pytest.raises(PredictionError, match=r"^mine\.csv is no keypoint table"):
+        place_prediction(project, part, "mine.csv", "a", "model")
+    assert not (project.path / "models").exists() or not list((project.path / "models").rglob("*"))

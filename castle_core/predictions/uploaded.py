@@ -53,9 +53,12 @@ def place_prediction(project: "Project", source: Path, name: str, stem: str, mod
     target = project.path / "models" / safe_name(model) / f"{entry.stem}{Path(name).suffix.lower()}"
     if target.exists():
         raise PredictionError(f"The model {model} has predictions of {entry.name} already. Choose another model name.")
-    predictions = load_predictions(source, video_name=entry.name)
-    with project.open_video(entry.stem) as video:
-        check_frame_count(predictions, video.n_frames, entry.name)
+    try:
+        predictions = load_predictions(source, video_name=entry.name)
+        with project.open_video(entry.stem) as video:
+            check_frame_count(predictions, video.n_frames, entry.name)
+    except PredictionError as error:  # people know the file by the name that they gave it
+        raise PredictionError(str(error).replace(source.name, Path(name).name)) from error
     make_folder(target.parent)
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)

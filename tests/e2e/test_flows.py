@@ -133,8 +133,12 @@ def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, sho
     expect(page.get_by_text("5 frames written.")).to_be_visible()
     written = selected(project, "walk")
     assert len(written) == 5
-    assert frames[1] not in written
-    assert frames[2] in written
+    assert frames[1] not in written  # dropped
+    assert frames[2] in written  # pinned
+    assert frames[3] not in written  # swapped for another one
+    assert len(set(written) - set(frames)) == 1
+    assert min(written) >= 60
+    assert not set(written) & set(range(60, 151))
     assert len(list((project / "labeled-data" / "walk").glob("*.png"))) > 5
     page.get_by_role("button", name="Undo this round").click()
     expect(page.get_by_text("5 frames taken back.")).to_be_visible()
@@ -144,7 +148,13 @@ def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, sho
     settle(page)
     extract_button(page).click()
     expect(page.get_by_text("6 frames written.")).to_be_visible()
-    assert len(selected(project, "walk")) == 6
+    straight = selected(project, "walk")
+    assert len(straight) == 6
+    assert min(straight) > 150  # the range holds here too
+    page.get_by_role("button", name="Undo this round").click()
+    expect(page.get_by_text("6 frames taken back.")).to_be_visible()
+    assert not selected(project, "walk")
+    assert not list((project / "labeled-data").glob("walk/*.png"))
 
 
 @pytest.fixture(scope="session")

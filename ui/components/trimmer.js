@@ -14,15 +14,16 @@ export default function ({data, parentElement, setStateValue}) {
   if (me.id !== data.id) {
     me.id = data.id;
     me.from = null;
-    load(root, me);
-  }
+    load(root, me, me.range.start);
+  } else if (me.stills === plays(me)) load(root, me, me.at);  // a copy that plays was made, or is gone
   if (!me.ready) setUp(root, me);
   draw(root, me);
 }
 const shown = (me, frame) => clock(frame / me.data.fps);
-function load(root, me) {
+const plays = me => Boolean(me.data.src) && me.data.src !== me.failed;
+function load(root, me, frame) {
   const video = root.querySelector("video"), still = root.querySelector(".still");
-  me.stills = !me.data.src;
+  me.stills = !plays(me);
   video.hidden = me.stills;
   still.hidden = !me.stills;
   video.setAttribute("aria-label", `${me.data.title}: space plays, arrow keys step one frame`);
@@ -31,8 +32,7 @@ function load(root, me) {
     video.src = me.data.src;
     if (me.data.poster) video.poster = me.data.poster.replace("FRAME", String(me.range.start));
   }
-  me.at = me.range.start;
-  seek(root, me, me.at);
+  seek(root, me, frame);
 }
 function seek(root, me, frame) {
   me.at = clampTo(Math.round(frame), 0, me.data.n_frames - 1);
@@ -148,7 +148,7 @@ function setUp(root, me) {
   const paintPlay = () => draw(root, me);
   video.addEventListener("play", paintPlay);
   video.addEventListener("pause", paintPlay);
-  video.addEventListener("error", () => { if (me.data.src) { me.data.src = ""; me.stills = true; load(root, me); draw(root, me); } });
+  video.addEventListener("error", () => { if (plays(me)) { me.failed = me.data.src; load(root, me, me.at); draw(root, me); } });
   const follow = () => { if (!video.paused) { me.at = frameAt(me, video.currentTime); head(root, me); } };
   if (video.requestVideoFrameCallback) {
     const step = (_, meta) => { if (!video.paused) { me.at = frameAt(me, meta.mediaTime); head(root, me); } video.requestVideoFrameCallback(step); };
