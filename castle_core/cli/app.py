@@ -17,6 +17,7 @@ _COMMAND_MODULES: list[str] = [
     "info",
     "jobs",
     "labels",
+    "label_studio",
     "latents",
     "models",
     "rois",

@@ -42,6 +42,8 @@ JOB_KINDS: dict[str, JobKind] = {
     "measure_model": JobKind("Score a model", "castle_core.job_functions.measure_model:measure_model"),
     "prepare_video": JobKind("Read a video", "castle_core.job_functions.prepare_video:prepare_video"),
     "latents": JobKind("Extract latents", "castle_core.job_functions.latents:latents"),
+    "pull_labels": JobKind("Pull labels", "castle_core.job_functions.label_studio:pull_labels"),
+    "push_labels": JobKind("Push to Label Studio", "castle_core.job_functions.label_studio:push_labels"),
     "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
     "suggest": JobKind("Find hard frames", "castle_core.job_functions.suggest:suggest"),
 }

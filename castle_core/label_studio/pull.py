@@ -163,7 +163,11 @@ class _Pull:
             if not (one.annotations or one.cancelled):
                 continue
             old = before.frames.get(path)
-            same = before.keypoints == self._keypoints and old is not None and (old.get("task"), old.get("updated_at")) == (one.id, one.updated_at)
+            same = (
+                before.keypoints == self._keypoints
+                and old is not None
+                and (old.get("task"), old.get("updated_at")) == (one.id, one.updated_at)
+            )
             lost = same and old is not None and old.get("state") in {"labelled", "empty"} and path not in have
             if not same or lost:
                 wanted[one.id] = one

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from castle_core.errors import ProjectError
 from castle_core.files import atomic_write_json, make_folder
 from castle_core.label_studio.credentials import credentials_id
+from castle_core.label_studio.known import KnownTasks
+from castle_core.label_studio.target import remembered
 from castle_core.projects.documents import read_document
 
 if TYPE_CHECKING:
@@ -58,3 +60,23 @@ def write_state(project: "Project", url: str, ls_project: int, state: PullState)
     """Keep what was pulled; called only after the labels are safe."""
     values = {"format": _FORMAT, "keypoints": list(state.keypoints), "frames": state.frames}
     atomic_write_json(state_path(project, url, ls_project), values)
+
+
+def note_sent(project: "Project", url: str, ls_project: int, known: KnownTasks) -> None:
+    """Note which frames are in Label Studio, so that a page can tell without asking it."""
+    state = read_state(project, url, ls_project)
+    missing = [task for path, task in known.by_path.items() if path not in state.frames]
+    if not missing:
+        return
+    for task in missing:
+        state.frames[task.lp_path] = {"task": task.id, "updated_at": "", "state": "open"}
+    write_state(project, url, ls_project, state)
+
+
+def frames_there(project: "Project", url: str) -> dict[str, str]:
+    """Return the frames (lp_path) that were in Label Studio at the last push or pull, and their state (see `Said`)."""
+    ls_project = remembered(project, url)
+    if ls_project is None:
+        return {}
+    frames = read_state(project, url, ls_project).frames
+    return {path: str(value.get("state")) for path, value in frames.items() if not value.get("vanished")}

@@ -14,6 +14,7 @@ from castle_core.label_studio.known import KnownTask, known_tasks
 from castle_core.label_studio.pictures import Picture, choose_pictures, project_pictures, read_picture
 from castle_core.label_studio.prelabel_update import complete_pre_labels, update_pre_labels
 from castle_core.label_studio.prelabels import PreLabels
+from castle_core.label_studio.pull_state import note_sent
 from castle_core.label_studio.regions import regions_of
 from castle_core.label_studio.sending import Outgoing, Sender
 from castle_core.label_studio.target import castle_id, find_target, make_target, one_writer, update_labels
@@ -157,6 +158,7 @@ def push(project: "Project", server: LabelStudio, config: PushConfig, task: Task
                     "make a new one."
                 ) from error
             after = known_tasks(server.task_overview(target.id)) if report.created else known
+            note_sent(project, server.url, target.id, after)
     report.link = task_url(server.url, target.id, after.first)
     return report
 
@@ -281,9 +283,7 @@ class _Push:
         lacking = [
             (picture, known)
             for picture, known in pairs
-            if known.open
-            and not known.models
-            and (picture.lp_path in self._row_of or self._pre_labels is not None)
+            if known.open and not known.models and (picture.lp_path in self._row_of or self._pre_labels is not None)
         ]
         report = complete_pre_labels(self._server, self._report.ls_project, lacking, self)
         self._report.labelled += report.labelled
@@ -316,7 +316,9 @@ class _Push:
             names = ", ".join(name or "pictures without a video" for name in without[:4])
             self._report.warnings.append(f"The model {model} has no predictions of {names}: sent without pre-labels.")
         if before and before != model and not config.update_predictions:
-            others = sum(task.open and bool(task.models) and model not in task.models.split(",") for task in known.values())
+            others = sum(
+                task.open and bool(task.models) and model not in task.models.split(",") for task in known.values()
+            )
             if others:
                 self._report.warnings.append(
                     f"{others} open tasks keep pre-labels of {before}, which Label Studio shows no more. Update the "

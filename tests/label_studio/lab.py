@@ -1,5 +1,6 @@
 """Small projects for the Label Studio tests, and what people do there, over its API."""
 
+import contextlib
 import csv
 import hashlib
 import socket
@@ -129,10 +130,8 @@ class Wire:
         except OSError:
             pass
         for end in (source, target):
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             end.close()
 
 

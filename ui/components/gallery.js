@@ -91,6 +91,7 @@ function build(root, me) {
       tile._e = e; tile._s = s;
       const img = tile.querySelector("img");
       if (tile._shot !== e.key) { tile._shot = e.key; img.src = e.src; }
+      overlay(tile, e.points);
       tile.querySelector("b").textContent = "frame " + e.frame;
       tile.querySelector(".t").textContent = e.time;
       tile.querySelector(".why").textContent = e.reason;
@@ -106,6 +107,23 @@ function build(root, me) {
   paint(root, me);
   if (hadFocus || me.refocus) { me.refocus = false; focusTile(root, me, me.here); }
   if (me.open) showLarge(root, me);
+}
+// Points over the picture: [x, y, colour, name], x and y in shares of the picture as it lies in its box.
+function overlay(tile, points) {
+  const drawn = JSON.stringify(points ?? []);
+  if (tile._points === drawn) return;
+  tile._points = drawn;
+  const shot = tile.querySelector(".shot");
+  shot.querySelector(".points")?.remove();
+  if (!points?.length) return;
+  const box = svg("svg", {class: "points", "aria-hidden": "true"});
+  for (const [x, y, colour, name] of points) {
+    const dot = svg("circle", {cx: 100 * x + "%", cy: 100 * y + "%", r: 3.2, fill: colour});
+    dot.append(svg("title", {}));
+    dot.lastChild.textContent = name;
+    box.append(dot);
+  }
+  shot.insertBefore(box, shot.querySelector(".mark"));
 }
 function newTile(root, me) {
   const face = make("button", {type: "button", className: "tile"},

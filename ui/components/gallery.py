@@ -21,7 +21,8 @@ def gallery(sections: Sequence[dict[str, Any]], *, applied: int, editable: bool,
         and ``selected`` (frames), ``small`` and ``large`` (URLs with the word FRAME for the frame index) and
         ``entries``: dicts with ``key``, ``frame``, ``time`` (text), ``reason``, ``state`` (keep, drop or pin), ``swap``
         (bool) and ``src``; optionally ``mark`` and ``icon`` instead of the state's word and sign, and for the section
-        ``count`` instead of the number of kept frames.
+        ``count`` instead of the number of kept frames. An entry's ``points`` are drawn over its picture: [x, y, colour,
+        name], x and y from 0 to 1.
     applied : int
         Sequence number of the last operation that `sections` already shows; older ones are not returned.
     editable : bool

@@ -1,0 +1,21 @@
+"""Label Studio on the page Label export: connection, push and pull."""
+
+import streamlit as st
+
+from castle_core.projects import Project
+from ui.labels.connection_panel import connection_hint, connection_panel
+from ui.labels.pull_panel import pull_panel
+from ui.labels.push_panel import push_panel
+
+
+def label_studio(project: Project) -> None:
+    """Show the connection and, once there is one, push and pull beside each other."""
+    kept = connection_panel(project)
+    if kept is None:
+        connection_hint()
+        return
+    left, right = st.columns([7, 5], gap="large")
+    with right:
+        pull_panel(project, kept)
+    with left:
+        push_panel(project, kept)
