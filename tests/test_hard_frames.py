@@ -149,6 +149,13 @@ def test_rows_and_keypoints_that_are_never_there_do_no_harm(tmp_path):
     assert 120 in [pick.frame_index for pick in selection.picks]
 
 
+def test_one_keypoint_is_enough(tmp_path):
+    xy = walk(400, 1, step=0.2)
+    xy[[90, 250], 0] += 60
+    selection = suggest_frames(source(write_csv(tmp_path / "m.csv", xy)), SuggestConfig(n=5))
+    assert {90, 250} <= set(check(selection, 5, range(400)))
+
+
 def test_the_same_seed_gives_the_same_picks(erring):
     path, _ = erring
     first, second = (suggest_frames(source(path), SuggestConfig(n=25, seed=4)).picks for _ in range(2))

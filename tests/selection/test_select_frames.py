@@ -168,6 +168,23 @@ def test_one_frame_and_short_videos(tmp_path):
         check(select_frames(video, SelectionConfig(n=20)), SelectionConfig(n=20), 20)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("exhaustive", [False, True])
+def test_a_corrupt_group_is_done_without_and_that_is_said(bar, tmp_path, method, exhaustive):
+    whole, _ = bar
+    data, first, stop = bytearray(whole.path.read_bytes()), *whole.index.keys[2:4].tolist()
+    for packet in range(first, stop):
+        start, size = int(whole.index.pos[packet]), int(whole.index.size[packet])
+        data[start : start + size] = np.random.default_rng(packet).bytes(size)
+    (tmp_path / "bad.mp4").write_bytes(data)
+    config = SelectionConfig(n=16, method=method, exhaustive=exhaustive)
+    with open_video(tmp_path / "bad.mp4") as video:
+        selection = select_frames(video, config)
+        check(selection, config, N_FRAMES, covered=range(first, stop))
+        video.frames_at(indices(selection))  # each of them can be decoded
+    assert any("decoded" in warning for warning in selection.warnings), selection.warnings
+
+
 def test_one_budget_over_many_videos(tmp_path):
     videos = []
     for number, n_poses in enumerate((2, 9, 5)):

@@ -221,6 +221,13 @@ def test_incomplete_context_names_the_frames(look):
     assert "video ends" in found[name(34567)].fix
 
 
+def test_images_that_the_csv_does_not_ask_for_are_mentioned(look):
+    report = look({**documented(), name(5000): png(5000)})
+    assert report.ok
+    assert [(p.kind, p.file, p.severity) for p in report.problems] == [("stray", name(5000), "warning")]
+    assert 5000 not in report.frame_indices
+
+
 def test_context_is_clipped_at_the_start(look):
     files = {name(i): png(i) for i in range(4)}
     files["selected_frames.csv"] = csv([0, 1])
