@@ -59,12 +59,13 @@ def trim_panel(project: Project, videos: Sequence[VideoEntry], *, rerun_page: bo
         return
     timeline = timeline_of(project, stem)
     if timeline is None:
-        _not_ready(project, video)
+        not_ready(project, video)
         return
     _trimmer(project, video, timeline, many=len(videos) > 1, rerun_page=rerun_page)
 
 
-def _not_ready(project: Project, video: VideoEntry) -> None:
+def not_ready(project: Project, video: VideoEntry) -> None:
+    """Say why a video cannot be shown yet: it must be read once, which a button starts, or it cannot be read at all."""
     running = [
         job for job in watched(["prepare_video"], project=str(project.path)) if job.settings.get("video") == video.stem
     ]

@@ -37,6 +37,7 @@ JOB_KINDS: dict[str, JobKind] = {
     "write_board": JobKind("Write frames", "castle_core.job_functions.write_board:write_board"),
     "check_upload": JobKind("Check a new video", "castle_core.job_functions.check_upload:check_upload"),
     "inspect_zips": JobKind("Look at zips", "castle_core.job_functions.inspect_zips:inspect_zips"),
+    "import_masks": JobKind("Take in masks", "castle_core.job_functions.import_masks:import_masks"),
     "import_zips": JobKind("Import frames", "castle_core.job_functions.import_zips:import_zips"),
     "demo": JobKind("Make the demo project", "castle_core.job_functions.demo:demo"),
     "measure_model": JobKind("Score a model", "castle_core.job_functions.measure_model:measure_model"),

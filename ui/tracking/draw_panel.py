@@ -17,12 +17,13 @@ from ui.canvas import TOOLS, Tool, canvas
 from ui.canvas_objects import CanvasSize
 from ui.tracking.frame_choice import choose_frame
 from ui.tracking.numbers import other_ways
-from ui.tracking.rois import choose_roi, current_roi, remember_rois
+from ui.tracking.rois import choose_roi, remember_rois
 from ui.words import counted, plain
 
 _TURN = "canvas-turn"
 _HANDLED = "canvas-handled"
 _FIT = (600, 520)
+_SCROLL = ".st-key-canvas-scroll{overflow:auto;max-height:90vh}"
 ZOOMS = {"fit": 1.0, "1.5×": 1.5, "2×": 2.0, "3×": 3.0}
 _LABELS = {
     "box": ":material/crop_square: Box",
@@ -81,19 +82,22 @@ def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked:
     with right:
         roi = choose_roi(project, _drawn(prompts, timeline), tracked)
     with left:
-        st.space("small")  # the canvas's own bar appears here
         size = CanvasSize.fitting(timeline.width, timeline.height, round(_fit(timeline) * ZOOMS[str(zoom)]))
         key = f"canvas-{stem}-{frame}-{size.width}-{st.session_state.get(_TURN, 0)}"
-        drawn = canvas(
-            prompts,
-            frame_index=frame,
-            size=size,
-            picture=media.frame_url(project, stem, frame, size.width if timeline.width > 1920 else None),
-            tool=tool,
-            roi=roi,
-            brush_width=brush,
-            key=key,
-        )
+        # The canvas's own scrolling area cannot be reached with the keyboard, this one can.
+        st.html(f"<style>{_SCROLL}.st-key-canvas-scroll>*{{min-width:{size.width}px}}</style>")
+        with st.container(key="canvas-scroll"):
+            st.space("small")  # the canvas's own bar appears here
+            drawn = canvas(
+                prompts,
+                frame_index=frame,
+                size=size,
+                picture=media.frame_url(project, stem, frame, size.width if timeline.width > 1920 else None),
+                tool=tool,
+                roi=roi,
+                brush_width=brush,
+                key=key,
+            )
         if drawn is not None and saved is not None and _is_new(key, drawn):
             _save(project, stem, frame, drawn)
             if bool(drawn) != had_any:
@@ -161,6 +165,3 @@ def _drawn(prompts: Sequence[Prompt], timeline: Timeline) -> dict[int, str]:
         parts = [counted(count, name, "boxes" if name == "box" else None) for name, count in kinds.items()]
         words[roi] = " · ".join([*parts, f"{int(areas[roi]):,} px"])
     return words
-
-
-__all__ = ["current_roi", "draw_panel", "note", "redraw"]

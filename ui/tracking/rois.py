@@ -33,11 +33,6 @@ def roi_title(roi: int, names: Mapping[int, str]) -> str:
     return f"{roi} · {names[roi]}" if names.get(roi) else f"{roi}"
 
 
-def swatch(roi: int) -> str:
-    """Return a small square in the ROI's colour with its id, as HTML."""
-    return f'<span class="castle-swatch" style="background:{roi_colour(roi)}">{roi}</span>'
-
-
 def current_roi() -> int:
     """Return the id that is drawn now."""
     return int(st.session_state.get(_CURRENT) or 1)
@@ -123,8 +118,7 @@ def _colours(ids: Sequence[int]) -> str:
 
 _LIST = ".st-key-roi-list [role=radiogroup]"
 _STYLE = """
-.castle-swatch{display:inline-block;min-width:1.25rem;text-align:center;border-radius:.3rem;border:1px solid #0006;
-color:#111;font-size:.75rem;font-weight:600;padding:0 .25rem}
 .st-key-roi-list [role=radiogroup] label p::before{content:"";display:inline-block;width:1rem;height:1rem;
 border-radius:.3rem;border:1px solid #0008;margin-right:.5rem;vertical-align:-.15rem}
+.castle-preview{max-width:100%;border-radius:.5rem;display:block}
 """

@@ -1,0 +1,51 @@
+"""Look at what was tracked: the video under its masks, strips, the worst frame; a frame is picked to be corrected."""
+
+import streamlit as st
+
+from castle_core.projects import Project, VideoEntry
+from castle_core.prompts import prompt_frames
+from castle_core.timeline import Timeline
+from ui import media
+from ui.components.mask_player import mask_player
+from ui.pictures import picture
+from ui.tracking.frame_choice import current_frame, go_to_frame
+from ui.tracking.rois import roi_names
+from ui.tracking.strips import loss_starts, strip_of, worst_frame
+from ui.tracking.tracks import Tracks
+
+_APPLIED = "player-applied"
+
+
+@st.fragment(key="review-panel")
+def review_panel(project: Project, video: VideoEntry, timeline: Timeline, tracks: Tracks) -> None:
+    """Show the player over the masks of `video`."""
+    stem, names = video.stem, roi_names(project)
+    playable = timeline.playable or project.has_proxy(stem)
+    applied = st.session_state.get(_APPLIED, {})
+    chosen, done = mask_player(
+        [strip_of(roi, names.get(roi, ""), track, tracks.tracked) for roi, track in tracks.rois.items()],
+        identity=f"{project.path}|{stem}",
+        title=video.name,
+        n_frames=timeline.n_frames,
+        fps=timeline.average_fps or 1.0,
+        knots=timeline.knots,
+        src=media.video_url(project, stem) if playable else "",
+        poster=picture(project)(stem, "FRAME", 960),
+        masks=media.masks_url(project, stem),
+        prompts=prompt_frames(project, stem),
+        losses=loss_starts(tracks.rois, tracks.tracked),
+        worst=worst_frame(tracks.rois, tracks.tracked),
+        at=current_frame(stem, timeline.n_frames),
+        rev=0,
+        applied=int(applied.get(stem, 0)),
+        can_correct=not project.read_only,
+        key=f"player-{stem}",
+    )
+    n_untracked = int((~tracks.tracked).sum())
+    if n_untracked:
+        st.caption(f":material/info: {n_untracked:,} of {timeline.n_frames:,} frames were not tracked.")
+    if done != applied.get(stem, 0):
+        st.session_state[_APPLIED] = {**applied, stem: done}
+        if chosen is not None:
+            go_to_frame(stem, chosen)
+        st.rerun()
