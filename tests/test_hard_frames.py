@@ -371,6 +371,11 @@ def test_suggesting_again_keeps_what_was_pinned_and_never_brings_back_what_was_d
     assert len(places) == 6
     assert suggest(Job("job-2"), **again) == made  # the same job, once more after a crash: the same board
     assert load_board(opened, "job-2") == second
+    set_state(opened, "job-2", [entry.id for entry in second.entries[:3]], "pin")
+    least = {**given, "settings": {"n": 6, "minimum": 3}, "again": "job-2"}
+    assert suggest(Job("job-4"), **least) == {"board": "job-4", "frames": 6}  # three are left for two videos
+    discard_board(opened, "job-4")
+    second = load_board(opened, suggest(Job("job-2"), **given)["board"])
     set_state(opened, "job-2", [entry.id for entry in second.entries], "pin")
     with pytest.raises(ConfigError, match="All 6 frames are pinned"):
         suggest(Job("job-3"), **{**given, "again": "job-2"})

@@ -184,11 +184,14 @@ class _Chooser:
                     if len(warnings) == len(stems):
                         raise
             used = [config for stem, config in zip(stems, configs, strict=True) if stem in opened]
+            minimum = whole_number(self.settings, "minimum", 0) or 0
+            if pinned:  # what is pinned is taken off the budget, and must not make the rest impossible
+                minimum = min(minimum, (budget - pinned) // max(1, len(used)))
             selections = select_from_videos(
                 list(opened.values()),
                 used,
                 budget=budget - pinned,
-                minimum=whole_number(self.settings, "minimum", 0) or 0,
+                minimum=minimum,
                 maximum=whole_number(self.settings, "maximum", 1),
                 covered={str(video.path): self._covered(stem) for stem, video in opened.items()},
                 task=task,

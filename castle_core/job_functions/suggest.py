@@ -152,11 +152,13 @@ def _make_board(
             replace(source, covered=(*source.covered, *(e.frame_index for e in decided if e.video == stem)))
             for source, stem in zip(opened, stems, strict=True)
         ]
-        maximum = settings.get("maximum")
+        minimum, maximum = int(settings.get("minimum") or 0), settings.get("maximum")
+        if pinned:  # what is pinned is taken off the budget, and must not make the rest impossible
+            minimum = min(minimum, n // len(sources))
         selections = suggest_from_videos(
             sources,
             config,
-            minimum=int(settings.get("minimum") or 0),
+            minimum=minimum,
             maximum=None if maximum is None else int(maximum),
             task=task,
         )

@@ -189,8 +189,8 @@ def test_one_budget_with_pinned_frames_and_an_unreadable_video(project, selectio
     (project.path / "videos" / "rat.mp4").write_text("no video")
     _choose(project, videos=videos, settings={"budget": 4})
     boards.set_state(project, "job-1-2", [1, 3], "pin")
-    _choose(project, _Job("job-2-3"), videos=videos, settings={"budget": 4}, again="job-1-2")
-    assert selection.asked[-2][:2] == (2, 0)
+    _choose(project, _Job("job-2-3"), videos=videos, settings={"budget": 4, "minimum": 3}, again="job-1-2")
+    assert selection.asked[-2][:2] == (2, 2)  # two are left, so three cannot be the least
     board = boards.load_board(project, "job-2-3")
     assert [(entry.frame_index, entry.state) for entry in board.entries] == [
         (0, "keep"),
