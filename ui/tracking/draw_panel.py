@@ -7,10 +7,11 @@ from typing import cast
 
 import numpy as np
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from castle_core.errors import CastleError
 from castle_core.projects import Project, VideoEntry
-from castle_core.prompts import Prompt, prompt_frames, prompt_mask, read_prompts, save_prompts
+from castle_core.prompts import Prompt, prompt_mask, read_prompts, save_prompts
 from castle_core.timeline import Timeline
 from ui import media
 from ui.canvas import TOOLS, Tool, canvas
@@ -50,12 +51,10 @@ def redraw() -> None:
     st.session_state[_TURN] = st.session_state.get(_TURN, 0) + 1
 
 
-@st.fragment(key="draw-panel")
 def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked: Sequence[int] = ()) -> None:
     """Show the canvas over a frame of `video`; `tracked` are the ids in its masks."""
     stem = video.stem
     frame = choose_frame(project, stem, timeline)
-    had_any = bool(prompt_frames(project, stem))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         tool = cast(
             Tool,
@@ -100,11 +99,17 @@ def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked:
             )
         if drawn is not None and saved is not None and _is_new(key, drawn):
             _save(project, stem, frame, drawn)
-            if bool(drawn) != had_any:
-                st.rerun()  # the button that tracks follows
-            st.rerun(scope="fragment")
+            _run_again()
         note()
         other_ways(project, video, timeline, frame, roi, prompts)
+
+
+def _run_again() -> None:
+    """Show what follows from a change: only this part of the page where that is what runs now."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def note() -> None:

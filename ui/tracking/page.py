@@ -1,8 +1,11 @@
 """The order of the page's panels."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from castle_core.projects import Project
+from castle_core.projects import Project, VideoEntry
+from castle_core.timeline import Timeline
 from ui.pictures import timeline_of
 from ui.tracking.draw_panel import draw_panel
 from ui.tracking.frame_choice import choose_video
@@ -33,11 +36,11 @@ def track_page(project: Project) -> None:
     if timeline is None:
         not_ready(project, video)
         return
-    tracks = tracks_of_all(project, videos)
+    tracks, problems = tracks_of_all(project, videos)
     found = tracks.get(video.stem)
-    with st.container(key="draw-place"):
-        draw_panel(project, video, timeline, tuple(found.rois) if found else ())
-    track_panel(project, video, timeline, [each for each in videos if not each.missing])
+    _draw_and_track(project, video, timeline, tuple(found.rois) if found else ())
+    if video.stem in problems:
+        st.error(plain(problems[video.stem]), icon=":material/error:")
     if found is not None:
         with st.container(border=True):
             st.subheader("Look at the masks", anchor=False)
@@ -48,3 +51,10 @@ def track_page(project: Project) -> None:
         keypoint_masks(project, video, timeline)
     with st.expander("Masks from a file", icon=":material/upload_file:"):
         mask_uploads(project, video)
+
+
+@st.fragment(key="draw-and-track")
+def _draw_and_track(project: Project, video: VideoEntry, timeline: Timeline, tracked: Sequence[int]) -> None:
+    with st.container(key="draw-place"):
+        draw_panel(project, video, timeline, tracked)
+    track_panel(project, video, timeline, [each for each in project.videos() if not each.missing])

@@ -31,16 +31,17 @@ class Tracks:
     tracked: npt.NDArray[np.bool_]
 
 
-def tracks_of_all(project: Project, videos: Sequence[VideoEntry]) -> dict[str, Tracks | None]:
-    """Return what was tracked, by stem; None for a video without masks, or with damaged ones."""
+def tracks_of_all(project: Project, videos: Sequence[VideoEntry]) -> tuple[dict[str, Tracks | None], dict[str, str]]:
+    """Return what was tracked, by stem (None for a video without masks), and what is wrong with masks, by stem."""
     found: dict[str, Tracks | None] = {}
+    problems: dict[str, str] = {}
     for video in videos:
         version = masks_version(project, video.name)
         try:
             found[video.stem] = _tracks(str(project.path), video.name, version) if version else None
-        except CastleError:
-            found[video.stem] = None
-    return found
+        except CastleError as error:
+            found[video.stem], problems[video.stem] = None, str(error)
+    return found, problems
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
