@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from castle_core.errors import EncoderError
 from castle_core.files import atomic_path, atomic_write_json
 
 SCHEMA_VERSION = 1
+_COMPANIONS = ("frame_index", "status", "angle_deg")
 _DAY = (1980, 1, 1, 0, 0, 0)  # no clock in the file: equal content gives equal bytes
 
 
@@ -163,10 +164,28 @@ def _metadata(archive: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _mapped(path: Path) -> npt.NDArray[np.floating[Any]] | None:
-    """Map ``latent.npy`` of an uncompressed archive into memory; None if it is compressed."""
+@dataclass(frozen=True)
+class StoredArray:
+    """Where an array lies in an uncompressed archive: at `offset` bytes, as `shape` numbers of `dtype`."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    offset: int
+
+
+def stored_array(path: Path, name: str = "latent") -> StoredArray | None:
+    """Return where an array lies in the file at `path`; None if it is compressed.
+
+    Raises
+    ------
+    EncoderError
+        If it holds Python objects.
+    KeyError, OSError, ValueError, zipfile.BadZipFile
+        If it is not there, or the file is damaged.
+    """
     with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo("latent.npy")
+        info = archive.getinfo(f"{name}.npy")
         if info.compress_type != zipfile.ZIP_STORED:
             return None
         with open(path, "rb") as stream:
@@ -174,12 +193,53 @@ def _mapped(path: Path) -> npt.NDArray[np.floating[Any]] | None:
             name_length = int.from_bytes(stream.read(2), "little")
             extra_length = int.from_bytes(stream.read(2), "little")
             stream.seek(info.header_offset + 30 + name_length + extra_length)
-            version = np.lib.format.read_magic(stream)
-            reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = reader(stream)
-            if dtype.hasobject:
-                raise EncoderError(f"{path.name} holds Python objects, which could run code; it was refused.")
-            offset = stream.tell()
-    if 0 in shape:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+            shape, fortran, dtype = read_array_header(stream, path)
+            return StoredArray(shape, dtype, fortran, stream.tell())
+
+
+def read_array_header(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an .npy stream: shape, whether it is in Fortran order, kind of number.
+
+    Raises
+    ------
+    EncoderError
+        If it holds Python objects; `path` is named.
+    ValueError
+        If it is no .npy stream.
+    """
+    version = np.lib.format.read_magic(stream)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(stream)
+    if dtype.hasobject:
+        raise EncoderError(f"{path.name} holds Python objects, which could run code; it was refused.")
+    return shape, fortran, dtype
+
+
+def read_companions(path: Path) -> dict[str, Any]:
+    """Read what lies beside ``latent`` without reading ``latent``: ``metadata`` (a dict), and where they are there
+    ``frame_index``, ``status`` and ``angle_deg``.
+
+    Raises
+    ------
+    EncoderError
+        If the file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found: dict[str, Any] = {name: archive[name] for name in _COMPANIONS if name in archive}
+            return {**found, "metadata": _metadata(archive)}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise EncoderError(
+            f"{path.name} is not a readable latent file ({error}). It may be half-written; extract it again."
+        ) from error
+
+
+def _mapped(path: Path) -> npt.NDArray[np.floating[Any]] | None:
+    """Map ``latent.npy`` of an uncompressed archive into memory; None if it is compressed."""
+    stored = stored_array(path)
+    if stored is None:
+        return None
+    if 0 in stored.shape:
+        return np.zeros(stored.shape, stored.dtype)
+    order: Any = "F" if stored.fortran else "C"
+    return np.memmap(path, dtype=stored.dtype, mode="r", offset=stored.offset, shape=stored.shape, order=order)

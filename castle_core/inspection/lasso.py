@@ -1,0 +1,96 @@
+"""A set of frames drawn on the map, and which of them to send to labelling."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from castle_core.selection.clustering import kmeans, nearest, squared_distances
+
+
+def inside_polygon(points: npt.NDArray[np.floating], polygon: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
+    """Say which points lie inside a polygon (even-odd rule: each crossing of a ray to the right changes sides).
+
+    Parameters
+    ----------
+    points : (n, 2) array
+        NaN lies outside.
+    polygon : sequence of (x, y)
+        At least three corners; it is closed by itself.
+    """
+    inside = np.zeros(len(points), np.bool_)
+    if len(polygon) < 3:
+        return inside
+    corners = np.asarray(polygon, np.float64)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    near = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
+    x, y = points[near, 0].astype(np.float64), points[near, 1].astype(np.float64)
+    crossed = np.zeros(len(near), np.bool_)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y1 == y2:
+            continue
+        spans = (y1 > y) != (y2 > y)
+        crossed ^= spans & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+    inside[near] = crossed
+    return inside
+
+
+def spread_over(
+    scores: npt.NDArray[np.float32],
+    frames: npt.NDArray[np.int64],
+    n: int,
+    *,
+    taken: Collection[int] = (),
+    seed: int = 0,
+) -> tuple[npt.NDArray[np.int64], dict[int, tuple[int, ...]]]:
+    """Choose `n` of a set of frames that stand for all of them: the members of k-means clusters nearest to the centres.
+
+    Parameters
+    ----------
+    scores : (n_frames, d) float32
+        Principal components of all frames.
+    frames : (m,) int64
+        The set.
+    n : int
+        Fewer come back where the set, without `taken`, is smaller.
+    taken : collection of int
+        Frames that are selected or labelled already.
+
+    Returns
+    -------
+    chosen : (n,) int64
+        Sorted.
+    others : dict
+        Chosen frame → up to four frames of its cluster that may take its place, nearest first.
+    """
+    free = np.setdiff1d(frames, np.fromiter(taken, np.int64, len(taken)))
+    free = free[np.isfinite(scores[free]).all(axis=1)]
+    if len(free) <= n:
+        return free, {}
+    fit = free[np.unique(np.linspace(0, len(free) - 1, 12_000).astype(np.int64))]
+    rows = np.ascontiguousarray(scores[fit])
+    centres = kmeans(
+        rows,
+        np.ones(len(rows), np.float32),
+        min(n, len(rows)),
+        covered_squared=np.full(len(rows), np.inf, np.float32),
+        rng=np.random.default_rng(seed),
+        restarts=2,
+        max_steps=15,
+    )
+    rows = np.ascontiguousarray(scores[free])
+    index, _ = nearest(rows, centres)
+    used: set[int] = set()
+    others = {}
+    for place in range(len(centres)):
+        members = np.flatnonzero(index == place)
+        if len(members) == 0:
+            continue
+        closest = members[np.argsort(squared_distances(rows[members], centres[place : place + 1])[:, 0], kind="stable")]
+        first, *rest = (int(free[i]) for i in closest[:5])
+        used.add(first)
+        others[first] = tuple(rest)
+    spare = np.setdiff1d(free, np.fromiter(used, np.int64, len(used)))
+    if (lacking := n - len(used)) > 0:  # equal rows share a centre: fill up at even distances
+        used.update(int(f) for f in spare[np.linspace(0, len(spare) - 1, lacking).astype(np.int64)])
+    return np.array(sorted(used), np.int64), others

@@ -1,0 +1,70 @@
+"""Frames whose latents are most like that of one frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from castle_core.errors import SelectionError
+from castle_core.inspection.rows import Rows
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A frame and how like it is: the cosine of the angle between the rows, less their channels' medians."""
+
+    frame_index: int
+    similarity: float
+
+
+def nearest_frames(
+    rows: Rows,
+    frame_index: int,
+    *,
+    valid: npt.NDArray[np.bool_],
+    centre: npt.NDArray[np.float32],
+    n: int = 12,
+    min_gap: int = 1,
+) -> list[Neighbour]:
+    """Find the frames most like one frame, over all channels, best first; at least `min_gap` frames from it and apart.
+
+    The rows are centred on each channel's median first: what all frames share says nothing about which are alike.
+
+    Parameters
+    ----------
+    rows : Rows
+    frame_index : int
+    valid : (n,) bool
+        Frames that have a value.
+    centre : (D,) float32
+        Median of each channel.
+    n : int
+        Frames to find; fewer come back where there are fewer.
+    min_gap : int
+        Frames next to each other look alike anyway.
+
+    Raises
+    ------
+    SelectionError
+        If the frame itself has no value.
+    """
+    if not (0 <= frame_index < rows.n and valid[frame_index]):
+        raise SelectionError(f"Frame {frame_index} has no latent: nothing can be compared with it.")
+    one = rows.read(frame_index, frame_index + 1)[0] - centre
+    one /= max(float(np.linalg.norm(one)), 1e-12)
+    similarity = np.full(rows.n, -np.inf, np.float32)
+    along, length_of_centre = float(centre @ one), float(centre @ centre)
+    for first, part in rows.pieces():
+        product = part @ one - along
+        squared = np.einsum("nd,nd->n", part, part) - 2 * (part @ centre) + length_of_centre
+        similarity[first : first + len(part)] = product / np.sqrt(np.maximum(squared, 1e-12))
+    similarity[~valid] = -np.inf
+    found: list[Neighbour] = []
+    similarity[max(0, frame_index - min_gap + 1) : frame_index + min_gap] = -np.inf
+    while len(found) < n:
+        best = int(similarity.argmax())
+        if not np.isfinite(similarity[best]):
+            break
+        found.append(Neighbour(best, float(np.clip(similarity[best], -1, 1))))
+        similarity[max(0, best - min_gap + 1) : best + min_gap] = -np.inf
+    return found

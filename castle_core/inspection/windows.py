@@ -1,0 +1,137 @@
+"""A stretch of a latent file, reduced for a display: traces of channels and the heat map."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from castle_core.inspection.rows import Rows
+from castle_core.inspection.summary import Summary
+
+Matrix = npt.NDArray[np.float32]
+MAX_EXACT = 20_000
+"""Frames that are read anew for a closer look; longer stretches come from the summary."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows reduced to `m` stretches of equal length.
+
+    Attributes
+    ----------
+    edges : (m + 1,) int64
+        First frame of each stretch, and the end of the last one.
+    mean, least, largest : (m, c) float32
+        Of the channels asked for; NaN where no frame has a value.
+    """
+
+    edges: npt.NDArray[np.int64]
+    mean: Matrix
+    least: Matrix
+    largest: Matrix
+
+
+def window_of(
+    rows: Rows,
+    summary: Summary,
+    start: int,
+    stop: int,
+    channels: npt.NDArray[np.int64] | None = None,
+    n_bins: int = 800,
+) -> Window:
+    """Reduce frames ``[start, stop)`` to at most about `n_bins` stretches; exact, or rounded outwards to the summary's.
+
+    Parameters
+    ----------
+    rows, summary
+        Of one file.
+    start, stop : int
+        Cut to the file's length.
+    channels : (c,) int64, optional
+        Which; by default all.
+    n_bins : int
+        Of the display.
+    """
+    start, stop = max(0, min(start, rows.n - 1)), max(1, min(stop, rows.n))
+    stop = max(stop, start + 1)
+    pick: npt.NDArray[np.int64] | slice = slice(None) if channels is None else channels
+    if stop - start > MAX_EXACT:
+        a, b = start // summary.bin_rows, -(-stop // summary.bin_rows)
+        edges = np.minimum(np.arange(a, b + 1, dtype=np.int64) * summary.bin_rows, rows.n)
+        return Window(edges, summary.mean[a:b, pick], summary.least[a:b, pick], summary.largest[a:b, pick])
+    length = -(-(stop - start) // n_bins)
+    edges = np.append(np.arange(start, stop, length, dtype=np.int64), stop)
+    part = rows.read(start, stop)[:, pick]
+    part[summary.status[start:stop] != 0] = np.nan
+    starts = (edges[:-1] - start).astype(np.int64)
+    good = np.isfinite(part)
+    counts = np.add.reduceat(good.astype(np.int32), starts, axis=0)
+    total = np.add.reduceat(np.where(good, part, 0), starts, axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(counts > 0, total / counts, np.nan).astype(np.float32)
+    return Window(edges, mean, np.fmin.reduceat(part, starts, axis=0), np.fmax.reduceat(part, starts, axis=0))
+
+
+def scores_window(
+    summary: Summary, start: int, stop: int, channels: npt.NDArray[np.int64], n_bins: int = 800
+) -> Window:
+    """Reduce principal components as `window_of` does channels; always exact, since they are in memory."""
+    start, stop = max(0, min(start, summary.n - 1)), max(1, min(stop, summary.n))
+    stop = max(stop, start + 1)
+    length = -(-(stop - start) // n_bins)
+    edges = np.append(np.arange(start, stop, length, dtype=np.int64), stop)
+    part = summary.scores[start:stop][:, channels]
+    starts = edges[:-1] - start
+    least, largest = np.fmin.reduceat(part, starts, axis=0), np.fmax.reduceat(part, starts, axis=0)
+    return Window(edges, np.asarray((least + largest) / 2, np.float32), least, largest)
+
+
+def channel_order(summary: Summary) -> npt.NDArray[np.int64]:
+    """Return the channels so that those that go up and down together lie side by side.
+
+    They are sorted by the angle of their weights on the two widest components of the heat map's own columns.
+    """
+    scaled = _scaled(summary.mean, summary)
+    scaled = np.nan_to_num(scaled)
+    _, _, axes = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)
+    if len(axes) < 2:
+        return np.arange(summary.dim, dtype=np.int64)
+    return np.argsort(np.arctan2(axes[1], axes[0]), kind="stable").astype(np.int64)
+
+
+def _scaled(mean: Matrix, summary: Summary) -> Matrix:
+    spread = np.where(summary.spread > 0, summary.spread, 1.0)
+    return np.asarray((mean - summary.centre) / spread, np.float32)
+
+
+def heat_map(
+    window: Window, summary: Summary, order: npt.NDArray[np.int64] | None = None, reach: float = 3.0
+) -> npt.NDArray[np.uint8]:
+    """Paint a window of all channels: one column a stretch, one row a channel.
+
+    Parameters
+    ----------
+    window : Window
+        Of all channels.
+    summary : Summary
+        Its `centre` and `spread` scale each channel: white is the median, full colour `reach` robust standard
+        deviations from it (blue below, red above), grey no value.
+    order : (D,) int64, optional
+        Channels from top to bottom.
+
+    Returns
+    -------
+    (D, m, 3) uint8
+        RGB.
+    """
+    scaled = _scaled(window.mean, summary).T
+    if order is not None:
+        scaled = scaled[order]
+    missing = ~np.isfinite(scaled)
+    value = np.clip(np.nan_to_num(scaled) / reach, -1, 1)[..., None]
+    white = np.array([247, 247, 247], np.float32)
+    blue, red = np.array([5, 74, 145], np.float32), np.array([165, 15, 35], np.float32)
+    colour = white + np.where(value < 0, (blue - white) * -value, (red - white) * value)
+    image: npt.NDArray[np.uint8] = colour.round().astype(np.uint8)
+    image[missing] = (128, 128, 128)
+    return image
