@@ -1,9 +1,9 @@
 """Uploaded files on their way into a project: parts on disk, what is known about each, and when one is given up.
 
 Each upload has two files in ``<project>/.castle/uploads``: the bytes that came so far (``<id>.part``, later
-``<id>.<ending>``) and ``<id>.json``. The number of bytes on disk is the truth about how far an upload is, so a killed
-app loses nothing. The folder lies in the project's file system, so moving the finished file into ``videos/`` is a
-rename.
+``<id>.<ending>``, or ``<id>.data.json``) and ``<id>.json``. The number of bytes on disk is the truth about how far an
+upload is, so a killed app loses nothing. The folder lies in the project's file system, so moving the finished file
+into ``videos/`` is a rename.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from castle_core.files import atomic_write_json, locked, make_folder, safe_name,
 from castle_core.projects import VIDEO_SUFFIXES, Project
 from castle_core.state import castle_state
 
-OTHER_ENDINGS = (".zip", ".csv", ".h5", ".slp")
+OTHER_ENDINGS = (".zip", ".csv", ".h5", ".slp", ".json", ".yaml", ".yml")
 ABANDONED_S = 7 * 24 * 3600.0
 # What must stay free on the disk besides the file itself: indexes, thumbnails and frames have to go somewhere.
 SPARE_BYTES = 256 << 20
@@ -177,7 +177,11 @@ class UploadStore:
 
     def part(self, upload: Upload) -> Path:
         """Return where the bytes are: the part while it grows, the complete file afterwards."""
-        return self.folder / (upload.id + (".part" if upload.state == "receiving" else upload.ending))
+        if upload.state == "receiving":
+            return self.folder / f"{upload.id}.part"
+        # <id>.json is taken: it says what is known about the upload
+        between = ".data" if upload.ending == ".json" else ""
+        return self.folder / f"{upload.id}{between}{upload.ending}"
 
     def offset(self, upload: Upload) -> int:
         """Return how many bytes are on the disk; the whole size once it is received."""
@@ -254,8 +258,8 @@ class UploadStore:
 
     def remove(self, upload: Upload) -> None:
         """Forget an upload and delete its bytes; what was moved into the project stays there."""
-        for path in (self.folder / f"{upload.id}.part", self.folder / f"{upload.id}{upload.ending}"):
-            path.unlink(missing_ok=True)
+        for state in ("receiving", "received"):
+            self.part(replace(upload, state=state)).unlink(missing_ok=True)
         (self.folder / f"{upload.id}.json").unlink(missing_ok=True)
 
     def sweep(self, now: float | None = None) -> list[Upload]:

@@ -22,6 +22,7 @@ from castle_core.state import castle_state
 from ui.announce import print_link
 from ui.downloads import download_routes
 from ui.gate import Gate
+from ui.labels.drawn import label_routes
 from ui.login import login_routes
 from ui.media import READER, media_routes
 from ui.settings import prefix, settings
@@ -38,7 +39,14 @@ async def to_first_page(request: Request) -> Response:
 
 
 FIRST_PAGE = Route(f"{prefix()}/extract_frames", to_first_page, methods=["GET", "HEAD"], name="first-page")
-ROUTES: list[BaseRoute] = [FIRST_PAGE, *login_routes(), *upload_routes(), *media_routes(), *download_routes()]
+ROUTES: list[BaseRoute] = [
+    FIRST_PAGE,
+    *login_routes(),
+    *upload_routes(),
+    *media_routes(),
+    *download_routes(),
+    *label_routes(),
+]
 MIDDLEWARE = [Middleware(Gate)]
 _SWEEP_S = 3600.0
 _GRACE_S = 3

@@ -58,4 +58,11 @@ button[data-variant="segmented_control"],button[data-variant="pills"]{color:inhe
 .castle-download{display:block;text-align:center;padding:.5rem .9rem;border:1px solid #8886;border-radius:.5rem;
 color:inherit!important;text-decoration:none!important}
 .castle-download:hover{border-color:#0f766e}
+.castle-drawn{width:100%;border-radius:.5rem;display:block}
+.castle-checks.castle-checks{list-style:none;margin:0;padding:0;display:grid;gap:1rem;
+grid-template-columns:repeat(auto-fill,minmax(min(19rem,100%),1fr))}
+.castle-checks>li{margin:0;border:1px solid #8886;border-radius:.6rem;overflow:hidden}
+.castle-checks img{width:100%;display:block;aspect-ratio:4/3;object-fit:contain;background:#8882}
+.castle-checks p{margin:.5rem .75rem .25rem;font-weight:600;font-size:.875rem;overflow-wrap:anywhere}
+.castle-checks ul{margin:0 .75rem .6rem;padding-left:1.1rem;font-size:.8125rem}
 </style>"""

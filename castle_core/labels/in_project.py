@@ -1,5 +1,7 @@
 """The labels of a project: which files they are in, and how new ones get into ``CollectedData.csv``."""
 
+import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -172,3 +174,13 @@ def keep_last_good(project: "Project", path: Path) -> Path:
     with atomic_path(kept) as temporary:
         shutil.copyfile(path, temporary)
     return kept
+
+
+def label_state(project: "Project") -> str:
+    """Return a text that changes with the label files of a project, its keypoints and its skeleton."""
+    digest = hashlib.sha256(repr((project.keypoints, project.skeleton)).encode())
+    for path in all_label_files(project.path):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            digest.update(f"{path}\0{status.st_mtime_ns}\0{status.st_size}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]

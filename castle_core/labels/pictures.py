@@ -60,7 +60,7 @@ def draw_labels(
     shrink = scale < 1
     picture = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC))
     palette = [tuple(int(text[at : at + 2], 16) for at in (1, 3, 5)) for text in colours(len(labels.keypoints))]
-    radius = max(3, round(wanted / 220))
+    radius = max(4, round(wanted / 150))
     thin = max(1, round(wanted / 800))
     place = {name: k for k, name in enumerate(labels.keypoints)}
     for i, individual in enumerate(labels.individuals):
@@ -77,15 +77,15 @@ def draw_labels(
             cv2.circle(picture, at[k], radius + 1, (0, 0, 0), -1, cv2.LINE_AA)
             cv2.circle(picture, at[k], radius, palette[k], -1, cv2.LINE_AA)
             if (individual, labels.keypoints[k]) in marked:
-                cv2.circle(picture, at[k], 3 * radius, (0, 0, 0), 2 * thin + 2, cv2.LINE_AA)
-                cv2.circle(picture, at[k], 3 * radius, (255, 230, 0), thin + 1, cv2.LINE_AA)
+                cv2.circle(picture, at[k], 2 * radius + 3, (0, 0, 0), 2 * thin + 2, cv2.LINE_AA)
+                cv2.circle(picture, at[k], 2 * radius + 3, (255, 230, 0), thin + 1, cv2.LINE_AA)
         for k in np.flatnonzero(there) if names else ():
             text = labels.keypoints[k] if labels.keypoints[k].isascii() else str(int(k) + 1)
             text = f"{individual} {text}" if labels.several_animals and individual.isascii() else text
             corner = (at[k][0] + radius + 3, at[k][1] - radius - 1)
-            size_of_text = max(0.35, wanted / 1800)
-            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size_of_text, (0, 0, 0), 3, cv2.LINE_AA)
-            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size_of_text, palette[k], 1, cv2.LINE_AA)
+            size_of_text = max(0.4, wanted / 1200)
+            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size_of_text, (0, 0, 0), thin + 3, cv2.LINE_AA)
+            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size_of_text, (255, 255, 255), thin, cv2.LINE_AA)
     return np.asarray(picture, np.uint8)
 
 

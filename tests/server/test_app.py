@@ -129,9 +129,11 @@ def media_of(server, stem, film, user):
     import numpy as np
 
     from castle_core.frames import export_frames
+    from castle_core.labels import Labels, update_project_labels
     from castle_core.mask_writer import MaskListWriter
     from castle_core.projects import Project
     from ui.downloads import frames_zip_url
+    from ui.labels.drawn import drawn_url, export_url
     from ui.media import frame_url, masks_url, video_url, written_url
 
     with pytest.MonkeyPatch.context() as patch:
@@ -146,7 +148,14 @@ def media_of(server, stem, film, user):
             masks.parent.mkdir(parents=True)
             with MaskListWriter(masks, width=64, height=48, n_rois=1) as writer:
                 writer.write(np.ones((48, 64), np.uint8), (0, 0, 64, 48))
+        labelled = f"labeled-data/{stem}/img00000007.png"
+        update_project_labels(project, Labels(("nose",), ("",), (labelled,), np.full((1, 1, 1, 2), 9.0)))
+        made = project.cache_dir / "exports" / "dlc" / "a.zip"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_bytes(b"zip")
         return {
+            "labelled_frame": drawn_url(project, labelled, user=user) + "?w=320",
+            "label_export": export_url(project, str(made), "a.zip", user=user),
             "frame": frame_url(project, stem, 3, user=user),
             "video": video_url(project, stem, user=user),
             "masks": masks_url(project, stem, user=user).replace("START", "0").replace("STOP", "8"),
