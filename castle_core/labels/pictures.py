@@ -84,8 +84,8 @@ def draw_labels(
             text = f"{individual} {text}" if labels.several_animals and individual.isascii() else text
             corner = (at[k][0] + radius + 3, at[k][1] - radius - 1)
             size_of_text = max(0.4, wanted / 1200)
-            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size_of_text, (0, 0, 0), thin + 3, cv2.LINE_AA)
-            cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size_of_text, (255, 255, 255), thin, cv2.LINE_AA)
+            for colour, stroke in (((0, 0, 0), thin + 3), ((255, 255, 255), thin)):
+                cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size_of_text, colour, stroke, cv2.LINE_AA)
     return np.asarray(picture, np.uint8)
 
 

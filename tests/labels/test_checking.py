@@ -110,7 +110,7 @@ def test_pictures_show_the_points(tmp_path):
     assert plain[300, 100].max() == 0
     joined = draw_labels(image, labels, 0, names=False, skeleton=[("a", "b")], marked=[("", "a")])
     assert joined[254, 304].min() > 100
-    assert joined[104, 104 + 9].max() > 150
+    assert joined[104, 104 + 11].max() > 150
 
 
 def test_a_projects_labels(tmp_path):
