@@ -67,6 +67,7 @@ class LabelStudio:
         self._session = requests.Session()
         self._access = ""
         self._access_until = 0.0
+        self._known = False  # whether it has answered as a Label Studio does
 
     def __repr__(self) -> str:
         return f"LabelStudio({self.url!r})"
@@ -137,7 +138,8 @@ class LabelStudio:
             self._access = ""  # ended before its time, as after a restart of the server with another key
             answer = self._send(method, path, auth=self._auth(), repeat=again, **options)
         if answer.status_code >= 300:
-            raise answer_error(self.url, answer, personal=is_personal(self._token))
+            raise answer_error(self.url, answer, personal=is_personal(self._token), known=self._known)
+        self._known = True
         return answer
 
     def _json(self, method: str, path: str, **options: Any) -> Any:

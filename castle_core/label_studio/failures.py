@@ -44,8 +44,8 @@ def no_answer(url: str, error: requests.RequestException) -> LabelStudioUnreacha
     return LabelStudioUnreachableError(f"No connection to Label Studio at {url}: {reason}.".replace("?.", "?"))
 
 
-def answer_error(url: str, answer: requests.Response, *, personal: bool) -> LabelStudioError:
-    """Turn an answer whose status is 300 or more into the error to raise."""
+def answer_error(url: str, answer: requests.Response, *, personal: bool, known: bool = False) -> LabelStudioError:
+    """Turn an answer whose status is 300 or more into the error to raise; `known`: it is a Label Studio for sure."""
     status, detail = answer.status_code, _detail(answer)
     error: LabelStudioError
     if status in {301, 302, 303, 307, 308}:
@@ -61,9 +61,9 @@ def answer_error(url: str, answer: requests.Response, *, personal: bool) -> Labe
             f"Label Studio refuses this ({detail or 'forbidden'}). Ask its administrator whether your account may "
             "change the project, or whether a proxy in front of it blocks the request."
         )
-    elif status == 404 and detail:
+    elif status == 404 and (detail or known):
         error = LabelStudioGoneError(
-            f"Label Studio at {url} does not have it any more ({detail}). Was it deleted there?"
+            f"Label Studio at {url} does not have it any more ({detail or 'not found'}). Was it deleted there?"
         )
     elif status == 404:
         error = LabelStudioError(

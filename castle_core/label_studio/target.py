@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from castle_core.projects import Project
 
 SECTION = "label_studio"
+WAIT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def one_writer(project: "Project", url: str, ls_project: int | None = None) -> I
     else:
         name = f"{credentials_id(url, '')}-{ls_project}"
         path = make_folder(castle_state() / "label-studio" / "writers") / name
-    with locked(path):
+    with locked(path, timeout_s=WAIT_S):
         yield
 
 

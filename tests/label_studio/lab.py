@@ -36,7 +36,7 @@ def make_project(name="mice", *, keypoints=NAMES, stems=("day1",), indices=(3, 7
 
 
 def write_model(project: Project, model: str, stem="day1", *, n=20, shift=0.0, likelihood=0.9, keypoints=NAMES):
-    """Write a model's predictions: keypoint k of frame i at (5 + i + k, 6 + 2 k) + shift."""
+    """Write a model's predictions: keypoint k of frame i at `predicted`."""
     path = project.path / "models" / model / f"{stem}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -52,7 +52,8 @@ def write_model(project: Project, model: str, stem="day1", *, n=20, shift=0.0, l
 
 
 def predicted(frame: int, k: int, shift=0.0) -> tuple[float, float]:
-    return 5 + frame + k + shift, 6 + 2 * k + shift
+    """Where the model puts a keypoint, in pixels."""
+    return 5 + frame % 50 + k + shift, 6 + 2 * k + shift
 
 
 def region(label, x, y, size=(64, 48), **more):
