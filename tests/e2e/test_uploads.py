@@ -76,6 +76,7 @@ def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_fi
     page.route("**/api/uploads/*", lambda route: route.abort("connectionfailed"))
     expect(line_of(page, "long.mp4")).to_contain_text("Connection lost, trying again")
     kept = share(page, "long.mp4")
+    slow_down(page, 3 * MB)  # the rest takes some seconds, in which the tab is killed
     page.unroute("**/api/uploads/*")
     until(lambda: share(page, "long.mp4") > kept + 0.05, "the upload to go on by itself")
 
