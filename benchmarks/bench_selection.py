@@ -24,14 +24,18 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 def run(command: list[str]) -> tuple[float, float, dict]:
     """Run a command as a whole process; return CPU seconds, peak memory (MB) and its JSON."""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, stdout=output, env={**os.environ, "CASTLE_STATE": tempfile.mkdtemp()})
-        _, status, usage = os.wait4(process.pid, 0)
+    with tempfile.TemporaryDirectory() as temporary:
+        peak, output = Path(temporary) / "peak", Path(temporary) / "output"
+        environment = {**os.environ, "CASTLE_STATE": temporary}
+        with open(output, "wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.own_peak", str(peak), *command], stdout=stream, env=environment
+            )
+            _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             sys.exit(f"{' '.join(command)} failed")
-        output.seek(0)
-        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, json.load(output)
+        return usage.ru_utime + usage.ru_stime, float(peak.read_text()), json.loads(output.read_text())
 
 
 def ours(video: Path, *options: str) -> tuple[float, float, dict]:
@@ -45,7 +49,7 @@ def speed() -> None:
     print(f"\n## Choosing {N_PICKS} of {n_frames} frames, 1280x1024, h264, key frame every 250\n")
     print("| | CPU (s) | of the peer's | peak memory (MB) | coverage of true poses (px) |")
     print("|---|---|---|---|---|")
-    peer_cpu, peer_memory, said = run([sys.executable, "-m", "benchmarks.peer", str(video), str(N_PICKS)])
+    peer_cpu, peer_memory, said = run(["benchmarks.peer", str(video), str(N_PICKS)])
     print(
         f"| peer's recipe | {peer_cpu:.1f} | 1 | {peer_memory:.0f} | {coverage(poses, np.array(said['picks'])):.2f} |"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.own_peak import peak_mb
 from castle_core.encoders import load_encoder
 from castle_core.latents import ExtractConfig
 from castle_core.latents.extraction import extract_video
@@ -38,10 +39,7 @@ def main(folder: Path, n: int) -> None:
     )
     encoder = load_encoder("hog", input_size=16)
     extract_video(Project.open(folder), "a", config, encoder)
-    # Not getrusage: what that says begins with the memory of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    print(f"{peak_kb / 1024:.1f}")
+    print(f"{peak_mb():.1f}")
 
 
 if __name__ == "__main__":

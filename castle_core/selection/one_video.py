@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from castle_core.video import Video
 
 # How much more a frame with the most movement counts than one at rest. A weight, never a filter: resting poses stay.
-MOTION_WEIGHT = 1.0
+MOTION_WEIGHT = 0.25
 
 
 def select_frames(
