@@ -7,7 +7,7 @@ PORT   ?= 8501
 TEST_SECONDS ?= 1500
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: serve test test-heavy check bench browser clean pictures
+.PHONY: serve test test-heavy check bench browser label-studio clean pictures
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "castle-studio needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -28,11 +28,15 @@ check: $(VENV)/.ready
 browser: $(VENV)/.ready
 	-@scripts/install_browser.sh
 
+# The real Label Studio that its tests talk to, in an environment of its own outside the project.
+label-studio:
+	-@scripts/install_label_studio.sh
+
 # Browser and kill tests depend on timing: on a busy machine a test gets a second try, and the summary names it.
-test: $(VENV)/.ready browser
+test: $(VENV)/.ready browser label-studio
 	timeout --kill-after=30 $(TEST_SECONDS) $(PYTEST) -m "not heavy" -n 2 --dist loadgroup --reruns 1 -r R
 
-test-heavy: $(VENV)/.ready browser
+test-heavy: $(VENV)/.ready browser label-studio
 	$(PYTEST) -m heavy
 
 bench: $(VENV)/.ready
