@@ -18,7 +18,7 @@ from castle_core.projects import Project
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]  # two servers, their start, and a browser
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -127,7 +127,21 @@ def test_thirty_frames_there_and_one_point_back(app, label_studio, chromium, tmp
         page.bring_to_front()
         page.get_by_role("button", name="Pull labels").click()
         expect(page.get_by_text("1 new frame")).to_be_visible(timeout=60_000)
+        page.get_by_text("Look at the frames").click()
+        expect(page.locator(".board .points circle").first).to_be_visible()
+        expect(page.get_by_text("How good were the pre-labels?")).to_be_visible()
+        until_still(page)
         page.screenshot(path=shots / "pulled.png", full_page=True)
+        problems = serious(page)
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size({"width": 1400, "height": 1300})
+        until_still(page)
+        page.screenshot(path=shots / "dark.png")
+        problems += serious(page)
+        assert not problems, "\n".join(dict.fromkeys(problems))
+        page.set_viewport_size({"width": 400, "height": 1500})
+        until_still(page)
+        page.screenshot(path=shots / "narrow.png")
         labels = project_labels(project)
         assert labels.frames == ("labeled-data/mouse_day1/img00000000.png",)
         for k, name in enumerate(labels.keypoints):
@@ -141,6 +155,23 @@ def test_thirty_frames_there_and_one_point_back(app, label_studio, chromium, tmp
             assert len(list(csv.reader(file))) == 4
     finally:
         context.close()
+
+
+def until_still(page):
+    page.wait_for_timeout(400)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def serious(page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']} ({each['impact']}): {node['html'][:160]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"][:3]
+    ]
 
 
 def project_of(label_studio):

@@ -4,7 +4,7 @@ import streamlit as st
 
 from castle_core.projects import Project
 from ui.labels.connection_panel import connection_hint, connection_panel
-from ui.labels.pull_panel import pull_panel
+from ui.labels.pull_panel import labelling_panel, pull_panel
 from ui.labels.push_panel import push_panel
 
 
@@ -19,3 +19,4 @@ def label_studio(project: Project) -> None:
         pull_panel(project, kept)
     with left:
         push_panel(project, kept)
+    labelling_panel(project)

@@ -87,13 +87,25 @@ def _outcome(job: "Job") -> None:
         f"{result['labelled']:,} labelled · {result['empty']:,} without animal · {result['skipped']:,} skipped · "
         f"{result['open']:,} open"
     )
-    _by_video(result["by_video"])
     for line in result["warnings"]:
         st.warning(plain(line), icon=":material/warning:")
-    if result["details"]:
-        with st.expander(f"Every remark ({result.get('n_details', len(result['details'])):,})"):
-            st.dataframe(result["details"], hide_index=True)
-    _statistics(result["statistics"])
+
+
+def labelling_panel(project: Project) -> None:
+    """Show how far labelling was at the last pull, by video, every remark, and how good the pre-labels were."""
+    done = [job for job in jobs().list(project=str(project.path), limit=100) if job.kind == PULL and job.result]
+    job = max(done, key=lambda job: job.id, default=None)
+    if job is None or job.result is None:
+        return
+    result = job.result
+    left, right = st.columns(2, gap="large")
+    with left:
+        _by_video(result["by_video"])
+        if result["details"]:
+            with st.expander(f"Every remark ({result.get('n_details', len(result['details'])):,})"):
+                st.dataframe(result["details"], hide_index=True)
+    with right:
+        _statistics(result["statistics"])
 
 
 def _by_video(by_video: dict[str, dict[str, int]]) -> None:
@@ -102,6 +114,7 @@ def _by_video(by_video: dict[str, dict[str, int]]) -> None:
         total = sum(counts.values())
         rows.append({"video": video or "(no video)", **counts, "done": 1 - counts["open"] / total if total else 0.0})
     if rows:
+        st.markdown("**How far is labelling?** At the last pull")
         st.dataframe(
             rows,
             hide_index=True,
@@ -124,15 +137,15 @@ def _statistics(rows: list[dict[str, Any]]) -> None:
                 "corrected": row["corrected"],
                 "new": row["new"],
                 "removed": row["removed"],
-                "moved by (px, median)": row["median_correction_px"],
-                "error (px, median)": row["median_error_px"],
+                "moved by": row["median_correction_px"],
+                "error": row["median_error_px"],
             }
             for row in rows
         ],
         hide_index=True,
         column_config={
-            name: st.column_config.NumberColumn(name, format="%.1f")
-            for name in ("moved by (px, median)", "error (px, median)")
+            name: st.column_config.NumberColumn(name, format="%.1f px", help=f"Median {words}.")
+            for name, words in (("moved by", "of points that were moved"), ("error", "with accepted points as 0"))
         },
     )
-    st.caption("Accepted points count as an error of 0 px. New ones were set where the model had none.")
+    st.caption("Medians in pixels. Accepted points have an error of 0; new ones were set where the model had none.")

@@ -6,14 +6,15 @@ import streamlit as st
 
 from castle_core.errors import CastleError
 from castle_core.frames import list_rounds
-from castle_core.label_studio.pictures import Picture, choose_pictures
-from castle_core.label_studio.pre_label_view import PointsOf
+from castle_core.label_studio.pictures import Picture, choose_pictures, picture_at
+from castle_core.label_studio.pre_label_view import pre_label_points
 from castle_core.machine import clock
+from castle_core.predictions import find_predictions
 from castle_core.projects import Project
 from ui import media
 from ui.components.gallery import gallery
 from ui.pictures import timeline_of
-from ui.words import counted
+from ui.words import counted, plain
 
 NEW, VIDEO, ROUND, HAND = "All new", "By video", "By round", "By hand"
 _LEFT_OUT = "push-left-out"
@@ -63,7 +64,12 @@ def left_out(project: Project) -> list[str]:
 
 
 def show(
-    project: Project, pictures: list[Picture], there: dict[str, str], points: PointsOf | None, *, editable: bool
+    project: Project,
+    pictures: list[Picture],
+    there: dict[str, str],
+    points: dict[str, list[list[Any]]],
+    *,
+    editable: bool,
 ) -> None:
     """Show the frames with their pre-labels, one section a video; by hand, a click leaves one out or takes it in."""
     out = set(left_out(project))
@@ -102,7 +108,7 @@ def _section(
     stem: str,
     pictures: list[Picture],
     there: dict[str, str],
-    points: PointsOf | None,
+    points: dict[str, list[list[Any]]],
     out: set[str],
     editable: bool,
 ) -> dict[str, Any]:
@@ -127,7 +133,7 @@ def _section(
             entry["mark"], entry["icon"], entry["state"] = _STATES.get(there[picture.lp_path], _STATES["open"])
         elif not editable:
             entry |= {"mark": "To send", "icon": "label", "state": "open"}
-        if points is not None and (found := points(picture)):
+        if found := points.get(picture.lp_path):
             entry["points"] = found
         entries.append(entry)
     return {
@@ -150,15 +156,27 @@ def _section(
     }
 
 
-def safe_points(points: PointsOf | None) -> PointsOf | None:
-    """Return the same function, which gives nothing where the predictions cannot be read: the push will say why."""
-    if points is None:
-        return None
+def drawn_points(
+    project: Project, pictures: list[Picture], model: str | None, threshold: float
+) -> dict[str, list[list[Any]]]:
+    """Return the pre-labels of frames (lp_path) as the gallery draws them; none where a file cannot be read."""
+    if model is None or not project.keypoints:
+        return {}
+    files = find_predictions(project.path, [video.stem for video in project.videos()], model=model)
+    stamp = tuple((str(file.path), file.path.stat().st_mtime_ns) for file in files)
+    paths = tuple(picture.lp_path for picture in pictures)
+    try:
+        return _drawn(str(project.path), model, project.keypoints, threshold, paths, stamp)
+    except CastleError as error:
+        st.warning(plain(str(error)), icon=":material/warning:")
+        return {}
 
-    def of(picture: Picture) -> list[list[Any]]:
-        try:
-            return points(picture)
-        except CastleError:
-            return []
 
-    return of
+@st.cache_data(max_entries=20, show_spinner="Reading the predictions …")
+def _drawn(
+    path: str, model: str, keypoints: tuple[str, ...], threshold: float, paths: tuple[str, ...], stamp: object
+) -> dict[str, list[list[Any]]]:
+    del stamp  # part of the cache's key only
+    project = Project.open(path)
+    points = pre_label_points(project, model, keypoints, threshold)
+    return {lp_path: points(picture_at(project, lp_path)) for lp_path in paths}

@@ -7,13 +7,12 @@ import streamlit as st
 from castle_core.errors import CastleError
 from castle_core.label_studio import Credentials
 from castle_core.label_studio.pictures import Picture, project_pictures
-from castle_core.label_studio.pre_label_view import PointsOf, pre_label_points
 from castle_core.label_studio.pull_state import frames_there
 from castle_core.labels import project_labels
 from castle_core.predictions import find_models
 from castle_core.projects import Project
 from ui.job_panel import last_ended, live_bar, watched
-from ui.labels.push_choice import choose, left_out, safe_points, show
+from ui.labels.push_choice import choose, drawn_points, left_out, show
 from ui.people import current_user
 from ui.server import jobs
 from ui.words import counted, plain
@@ -50,13 +49,29 @@ def push_panel(project: Project, kept: Credentials) -> None:
         _buttons(project, kept, send, model, threshold, n_there=len(there))
         live_bar([PUSH], project=str(project.path))
         _outcome(project)
-    points = safe_points(_points(project, model, threshold))
-    with st.expander("Frames and their pre-labels" if model else "Frames", expanded=by_hand, key="ls-frames"):
-        if by_hand:
-            st.caption("Click a frame to leave it out, or to take it in again.")
-            show(project, new, there, points, editable=True)
-        else:
-            show(project, [*send, *[each for each in pictures if each.lp_path in there]], there, points, editable=False)
+    _gallery(project, pictures, new, send, there, model, threshold, by_hand=by_hand)
+
+
+def _gallery(
+    project: Project,
+    pictures: list[Picture],
+    new: list[Picture],
+    send: list[Picture],
+    there: dict[str, str],
+    model: str | None,
+    threshold: float,
+    *,
+    by_hand: bool,
+) -> None:
+    """Show the frames on request, and always when they are chosen by hand: for many frames it is not free."""
+    if by_hand and not new:
+        st.caption("Every frame is in Label Studio already.")
+    elif by_hand:
+        st.caption("Click a frame to leave it out, or to take it in again.")
+        show(project, new, there, drawn_points(project, new, model, threshold), editable=True)
+    elif st.toggle("Look at the frames", key="push-look"):
+        shown = [*send, *[each for each in pictures if each.lp_path in there]]
+        show(project, shown, there, drawn_points(project, shown, model, threshold), editable=False)
 
 
 def _pre_labels(project: Project) -> tuple[str | None, float]:
@@ -73,7 +88,7 @@ def _pre_labels(project: Project) -> tuple[str | None, float]:
             "labelling, and shows how wrong the model is.",
         )
     with right:
-        threshold = st.slider(
+        threshold = st.number_input(
             "Smallest likelihood",
             0.0,
             1.0,
@@ -84,16 +99,6 @@ def _pre_labels(project: Project) -> tuple[str | None, float]:
             help="Points of which the model is less sure are not sent: you place them yourself.",
         )
     return (None if chosen == _NO_MODEL else str(chosen)), float(threshold)
-
-
-def _points(project: Project, model: str | None, threshold: float) -> PointsOf | None:
-    if model is None or not project.keypoints:
-        return None
-    try:
-        return pre_label_points(project, model, project.keypoints, threshold)
-    except CastleError as error:
-        st.warning(plain(str(error)), icon=":material/warning:")
-        return None
 
 
 def _buttons(
