@@ -20,6 +20,8 @@ def place_uploads(project: Project) -> None:
     for upload in uploads.finished(current_user(), project):
         if upload.ending not in PREDICTION_ENDINGS or not uploads.received_path(project, upload).exists():
             continue
+        if upload.name.startswith("CollectedData"):
+            continue  # labels, which wait on the page Label export
         _one(project, upload)
 
 

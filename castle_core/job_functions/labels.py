@@ -56,7 +56,15 @@ def export_job(task: Task, *, project: str, owner: str, format: str, view: str |
 
 
 def import_job(
-    task: Task, *, project: str, owner: str, path: str, keep: bool = False, view: str | None = None, name: str = ""
+    task: Task,
+    *,
+    project: str,
+    owner: str,
+    path: str,
+    keep: bool = False,
+    view: str | None = None,
+    name: str = "",
+    remove: bool = False,
 ) -> dict[str, Any]:
     """Merge a label file into the project (see `castle_core.labels.importing.import_labels`).
 
@@ -64,6 +72,10 @@ def import_job(
     ----------
     path, name : str
         The file, and what its user calls it, where that is another name.
+    keep : bool
+        Leave frames that are labelled in the project as they are.
+    remove : bool
+        Delete the file (an upload) when its labels are in the project.
 
     Returns
     -------
@@ -77,6 +89,8 @@ def import_job(
             done = import_labels(Project.open(project), named, view=view, keep_ours=keep, task=task)
         except LabelError as error:  # people know the file by the name that they gave it
             raise LabelError(str(error).replace(str(named), name or str(named))) from error
+    if remove:
+        source.unlink(missing_ok=True)
     return {
         **done.merge.to_json(),
         "frames": done.frames,

@@ -1,5 +1,6 @@
 """Puts new labels into old ones: nothing that the new ones do not speak of is lost."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,9 +106,10 @@ def merge_labels(old: Labels, new: Labels, *, tolerance: float = 1e-9) -> tuple[
     twins = frame_twins(old.frames)
     names = set(old.frames)
     new_keys = [twin_key(frame) for frame in new.frames]
+    counts = Counter(new_keys)
     target: dict[str, str] = {}
     for frame, key in zip(new.frames, new_keys, strict=True):
-        alone = new_keys.count(key) == 1 if frame not in names and key in twins else False
+        alone = counts[key] == 1 if frame not in names and key in twins else False
         target[frame] = twins[key] if alone else frame
     if len(set(target.values())) != len(target):
         raise LabelError("Two of the new frames are one frame of the old labels. Rename one of the images.")
@@ -161,7 +163,8 @@ def merge_labels(old: Labels, new: Labels, *, tolerance: float = 1e-9) -> tuple[
     merged = Labels(
         keypoints, individuals, tuple(frames), xy, visible, old.scorer or new.scorer, frozenset(no_animal), has
     )
-    said_nothing = tuple(frame for row, frame in enumerate(new.frames) if row not in set(spoken))
+    spoken_rows = set(spoken)
+    said_nothing = tuple(frame for row, frame in enumerate(new.frames) if row not in spoken_rows)
     return merged.ordered(), MergeReport(
         **{key: tuple(value) for key, value in report.items()},
         kept=n_old - len(report["changed"]) - len(report["unchanged"]),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from castle_core.errors import PredictionError
+from castle_core.errors import LabelError, PredictionError
 from castle_core.predictions.keypoint_csv import (
     SPARSE,
     Header,
@@ -105,27 +105,21 @@ def read_label_csv(path: Path) -> tuple[tuple[str, ...], list[str], np.ndarray]:
     PredictionError
         If the file is no label table, or damaged.
     """
-    header = read_header(path)
-    points = header.points
-    columns = sorted(column for (_, _, coord), column in header.columns.items() if coord in {"x", "y", "visible"})
-    at = {column: position for position, column in enumerate(columns)}
-    names: list[str] = []
-    tables = [np.empty((0, len(columns)))]
-    for cells, numbers in blocks(path, header.n_lines, header.n_columns, header.n_index, columns):
-        names += ["/".join(str(cell).strip() for cell in row) for row in cells]
-        tables.append(np.stack([numbers[column] for column in columns], axis=1))
-    numbers = np.concatenate(tables)
-    xy = np.full((numbers.shape[0], len(points), 2), np.nan)
-    for point, (animal, part) in enumerate(points):
-        for axis, coord in enumerate("xy"):
-            xy[:, point, axis] = numbers[:, at[header.columns[(animal, part, coord)]]]
-        visible = header.columns.get((animal, part, "visible"))
-        if visible is not None:
-            xy[numbers[:, at[visible]] == 0, point] = np.nan
-    xy[np.isnan(xy).any(axis=2)] = np.nan
-    several = len({animal for animal, _ in points}) > 1
-    keypoints = tuple(f"{animal} {part}" if several and animal else part for animal, part in points)
-    return keypoints, names, xy
+    from castle_core.labels import read_collected_data
+
+    try:
+        labels = read_collected_data(path)
+    except LabelError as error:
+        raise PredictionError(str(error)) from error
+    at = [(i, k) for i, _ in enumerate(labels.individuals) for k, _ in enumerate(labels.keypoints) if labels.has[i, k]]
+    keypoints = tuple(
+        f"{labels.individuals[i]} {labels.keypoints[k]}"
+        if labels.several_animals and labels.individuals[i]
+        else labels.keypoints[k]
+        for i, k in at
+    )
+    animals, parts = [i for i, _ in at], [k for _, k in at]
+    return keypoints, list(labels.frames), labels.xy[:, animals, parts]
 
 
 def read_metric_csv(path: Path, keypoints: tuple[str, ...], n_frames: int) -> np.ndarray:

@@ -4,6 +4,8 @@ import csv
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from castle_core.errors import LabelError
 from castle_core.labels import Labels, read_collected_data, write_collected_data
@@ -125,3 +127,24 @@ def test_names_that_need_care(tmp_path):
     assert read.keypoints[:2] == names[:2]
     assert read.frames == labels.frames
     assert np.array_equal(read.xy, labels.xy)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_damage_anywhere_is_read_or_refused_in_one_line(tmp_path, data):
+    text = HEADER + "labeled-data/v/img1.png,1,2,3,4\nlabeled-data/v/img2.png,5,6,,\n"
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(text)))
+        cut = data.draw(st.integers(0, 6))
+        text = text[:place] + data.draw(st.text(max_size=4)) + text[place + cut :]
+    path = tmp_path / "CollectedData.csv"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        labels = read_collected_data(path)
+    except LabelError as error:
+        said = str(error)
+    else:
+        said = ""
+        write_collected_data(path, labels)
+        assert read_collected_data(path).same_as(labels.ordered())
+    assert "\n" not in said

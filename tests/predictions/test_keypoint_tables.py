@@ -242,6 +242,6 @@ def test_labels_marked_as_not_visible_are_no_labels(tmp_path):
     )
     keypoints, names, xy = read_label_csv(write(tmp_path, text))
     assert keypoints == ("nose",)
-    assert names == ["labeled-data/a/img1.png", "b/img2.png"]
+    assert names == ["labeled-data/a/img1.png", "labeled-data/b/img2.png"]
     assert np.isnan(xy[0]).all()
     assert xy[1].tolist() == [[3, 4]]

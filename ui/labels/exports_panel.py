@@ -116,7 +116,10 @@ def _import(project: Project, view: str | None) -> None:
         path = uploads.received_path(project, upload)
         if upload.ending in KEYPOINT_ENDINGS and path.exists():
             _keypoints_only(project, upload.id, upload.name, str(path))
-        if upload.ending not in LABEL_ENDINGS or not path.exists():
+        if upload.ending not in LABEL_ENDINGS:
+            continue
+        if not path.exists():  # imported: its file went with the import
+            uploads.forget(current_user(), project, upload.id)
             continue
         with st.container(border=True, key=f"labels-{upload.id}"):
             st.markdown(f"**{plain(upload.name)}**")
@@ -196,7 +199,7 @@ def _seen(number: int) -> None:
 
 
 def _start_import(project: str, path: str, name: str, keep: bool, view: str | None) -> None:
-    settings = {"path": path, "name": name, "keep": keep, "view": view}
+    settings = {"path": path, "name": name, "keep": keep, "view": view, "remove": True}
     jobs().submit(IMPORT, project=project, settings=settings, owner=current_user(), title=f"Import {name}")
 
 
