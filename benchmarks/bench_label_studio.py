@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -81,7 +82,7 @@ def label_everything(url: str, ls_project: int) -> None:
             server.request("POST", f"/api/tasks/{task['id']}/annotations/", json=body)
 
 
-def measure(folder: Path, server: str, n_frames: int) -> None:
+def measure(folder: Path, server: str, process: psutil.Process, n_frames: int) -> None:
     environment = {
         **os.environ,
         "CASTLE_HOME": str(folder / "home"),
@@ -100,11 +101,15 @@ def measure(folder: Path, server: str, n_frames: int) -> None:
     for name, arguments in steps:
         if name == "pull":
             label_everything(server, said["ls_project"])
+        before = sum(process.cpu_times()[:2])
         seconds, cpu, memory, said = run(*arguments, environment=environment)
+        served = sum(process.cpu_times()[:2]) - before
         what = f"{said['created']} new, {said['skipped']} skipped" if "push" in name else f"{said['created']} new"
         size = f"{n_bytes / 2**20:.0f} MiB" if name.startswith("push with") else ""
         print(
-            f"| {n_frames} | {name} | {what} | {size} | {seconds:.1f} s | {cpu:.1f} s | {memory:.0f} MB |", flush=True
+            f"| {n_frames} | {name} | {what} | {size} | {seconds:.1f} s | {cpu:.1f} s | {served:.1f} s | "
+            f"{memory:.0f} MB |",
+            flush=True,
         )
 
 
@@ -123,8 +128,8 @@ def main() -> None:
     print(
         f"{WIDTH}x{HEIGHT}, {len(NAMES)} keypoints, SQLite, over the loopback; time and memory of the whole command\n"
     )
-    print("| frames | step | result | pictures | time | CPU of castle | peak memory of castle |")
-    print("|---|---|---|---|---|---|---|")
+    print("| frames | step | result | pictures | time | CPU of castle | CPU of Label Studio | peak memory of castle |")
+    print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(data, folder / "data")
@@ -133,7 +138,7 @@ def main() -> None:
         try:
             starting.wait(process, port, 120)
             for n_frames in sizes:
-                measure(folder, f"http://127.0.0.1:{port}", n_frames)
+                measure(folder, f"http://127.0.0.1:{port}", psutil.Process(process.pid), n_frames)
         finally:
             starting.stop(process)
 

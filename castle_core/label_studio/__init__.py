@@ -10,8 +10,8 @@ from castle_core.label_studio.credentials import (
     remove_credentials,
     save_credentials,
 )
-from castle_core.label_studio.pull import PullReport, pull
-from castle_core.label_studio.push import PushConfig, PushReport, push
+from castle_core.label_studio.pulling import PullReport, pull
+from castle_core.label_studio.pushing import PushConfig, PushReport, push
 
 __all__ = [
     "Connection",

@@ -98,6 +98,22 @@ def test_more_files_than_one_request_takes(server):
     assert seen == [(0, 120), (50, 120), (100, 120), (120, 120)]
 
 
+def test_large_pictures_make_small_requests(server, monkeypatch):
+    project = make_project(indices=range(6))
+    size = (project.path / "labeled-data/day1/img00000000.png").stat().st_size
+    monkeypatch.setattr("castle_core.label_studio.pushing.CHUNK_BYTES", int(2.5 * size))
+    seen = []
+
+    class Watch:
+        key = ""
+
+        def progress(self, done, total, message=""):
+            seen.append(done)
+
+    push(project, server, PushConfig(), Watch())
+    assert seen == [0, 2, 4, 6]
+
+
 def test_odd_names_of_videos(server):
     stems = ["a b (1) #&%+;=~", "Mäuse-鼠 😀", "s" * 137, 'quote\'s "x"', "100%25", "dots..and.mp4"]
     project = make_project(stems=stems, indices=(3,))
@@ -266,8 +282,13 @@ def test_what_cannot_be_pushed_is_named(server):
     (project.path / "labeled-data/day1/img00000003.png").write_bytes(b"")
     write_frames(project, "day1", [5])
     (project.path / "labeled-data/day1/selected_frames.csv").open("a").write("img00000099.png\n")
+    (project.path / "labeled-data/day1/img00000100.tif").write_bytes(b"II*")
+    update_project_labels(
+        project, Labels(NAMES, ("",), ("labeled-data/day1/img00000100.tif",), np.full((1, 1, 3, 2), 5.0))
+    )
     report = push(project, server, PushConfig())
     assert report.created == 1
+    assert "img00000100.tif is a .tif file" in report.warnings[0]
     assert "img00000003.png is no picture" in report.warnings[0]
     assert "img00000099.png cannot be read" in report.warnings[0]
 

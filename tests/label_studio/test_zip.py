@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from lab import NAMES, make_project
 
-from castle_core.label_studio.pull import pull
+from castle_core.label_studio import pull
 from castle_core.labels import Labels, project_labels, update_project_labels
 from castle_core.labels.exporting import export_labels
 
