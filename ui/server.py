@@ -22,6 +22,7 @@ from castle_core.state import castle_state
 from ui.announce import print_link
 from ui.downloads import download_routes
 from ui.gate import Gate
+from ui.inspector.routes import inspector_routes
 from ui.labels.drawn import label_routes
 from ui.login import login_routes
 from ui.media import READER, media_routes
@@ -45,6 +46,7 @@ ROUTES: list[BaseRoute] = [
     *upload_routes(),
     *media_routes(),
     *download_routes(),
+    *inspector_routes(),
     *label_routes(),
 ]
 MIDDLEWARE = [Middleware(Gate)]

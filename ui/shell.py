@@ -13,6 +13,7 @@ from ui.words import plain
 PAGES = [
     ("pages/extract_frames.py", "Extract frames", ":material/photo_library:"),
     ("pages/label_export.py", "Label export", ":material/label:"),
+    ("pages/inspector.py", "Inspector", ":material/query_stats:"),
 ]
 
 

@@ -161,7 +161,30 @@ def media_of(server, stem, film, user):
             "masks": masks_url(project, stem, user=user).replace("START", "0").replace("STOP", "8"),
             "written": written_url(project, stem, "img00000007.png", user=user),
             "frames_zip": frames_zip_url(project, stem, user=user),
+            **latents_of(project, user),
         }
+
+
+def latents_of(project, user):
+    """The addresses of a latent file and of an export of it, signed for `user`."""
+    import numpy as np
+
+    from ui.inspector.held import held
+    from ui.inspector.routes import base_url, export_url
+
+    path = project.path / "latent" / "tiny" / "film_ROI_1_tiny.npz"
+    exported = project.path / "exports" / "latents" / "a.npy"
+    for each in (path, exported):
+        each.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        np.savez(path, latent=np.arange(60, dtype=np.float32).reshape(20, 3) % 7)
+        exported.write_bytes(b"npy")
+    base = base_url(held(project, "latent/tiny/film_ROI_1_tiny.npz"), user=user)
+    names = {"points.bin": "", "codes.bin": "?by=cluster", "traces.json": "?names=p0,c1", "heat.png": "?order=alike"}
+    return {
+        **{name: f"{base}/{name}{query}" for name, query in names.items()},
+        "latent-export": export_url(project, "a.npy", user=user),
+    }
 
 
 def test_every_own_route_without_login_with_it_and_with_another_users_address(server, small_video):

@@ -5,7 +5,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 
 
-def source(name: str, *, with_strip: bool = False) -> dict[str, str]:
+def source(name: str, *, with_strip: bool = False, with_colours: bool = False) -> dict[str, str]:
     """Read a component's three files.
 
     Parameters
@@ -14,6 +14,8 @@ def source(name: str, *, with_strip: bool = False) -> dict[str, str]:
         The common stem of the .html, .css and .js file in this folder.
     with_strip : bool
         Put the shared video strip (and the small helpers beside it) in front.
+    with_colours : bool
+        Put the shared colours of codes and values in front.
 
     Returns
     -------
@@ -21,6 +23,8 @@ def source(name: str, *, with_strip: bool = False) -> dict[str, str]:
         ``html``, ``css`` and ``js``, as `streamlit.components.v2.component` takes them.
     """
     text = {kind: (_FOLDER / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
+    if with_colours:
+        text["js"] = (_FOLDER / "colours.js").read_text(encoding="utf-8") + text["js"]
     if with_strip:
         text["css"] = (_FOLDER / "strip.css").read_text(encoding="utf-8") + text["css"]
         text["js"] = (_FOLDER / "strip.js").read_text(encoding="utf-8") + text["js"]

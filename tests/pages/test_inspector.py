@@ -1,0 +1,154 @@
+"""The Inspector without a browser: the list, the views, the numbers behind the canvases, what goes to labelling."""
+
+import numpy as np
+import pytest
+
+from castle_core.jobs import JobTable
+from castle_core.latents.npz import write_latents
+
+PAGE = "pages/inspector.py"
+
+
+@pytest.fixture
+def latents(project):
+    """Latents of ``walk``, 60 frames, three without a value."""
+    rng = np.random.default_rng(0)
+    latent = rng.normal(size=(60, 9)).astype(np.float32)
+    latent[:30] += 5
+    status = np.zeros(60, np.uint8)
+    status[10:13] = 2
+    latent[10:13] = np.nan
+    folder = project.path / "latent" / "tiny"
+    folder.mkdir(parents=True)
+    metadata = {"video_name": "walk.mp4", "model_name": "tiny", "roi_id": 1}
+    write_latents(folder / "walk_ROI_1_tiny.npz", [latent], latent.shape, status=status, metadata=metadata)
+    return project
+
+
+def test_an_empty_project_says_where_latents_come_from(run, project):
+    at = run("mice", PAGE)
+    assert any("no latents" in info.value for info in at.info)
+
+
+@pytest.mark.parametrize("view", ["Map", "Heat map", "Traces", "Table", "Clusters", "Gaps", "Export"])
+def test_every_view_opens(run, latents, view):
+    at = run("mice", PAGE)
+    if view != "Map":
+        at.segmented_control(key="inspector-view").set_value(view).run()
+    assert not at.exception, [error.value for error in at.exception]
+    assert not at.error
+    assert any("60 frames × 9 channels · 3 without a value" in caption.value for caption in at.caption)
+
+
+def test_the_frame_shown_is_kept_from_view_to_view(run, latents):
+    at = run("mice", PAGE)
+    at.number_input(key="inspector-go").set_value(11).run()
+    assert any("ROI absent" in caption.value for caption in at.caption)
+    at.segmented_control(key="inspector-view").set_value("Gaps").run()
+    assert at.number_input(key="inspector-go").value == 11
+
+
+def test_alike_frames(run, latents):
+    at = run("mice", PAGE)
+    at.toggle(key="inspector-alike").set_value(True).run()
+    assert not at.exception
+    at.button(key="inspector-alike-0").click().run()
+    assert at.number_input(key="inspector-go").value >= 5
+
+
+def test_a_lasso_goes_to_labelling(run, latents):
+    from ui.inspector.held import held
+
+    at = run("mice", PAGE)
+    version = held(latents, "latent/tiny/walk_ROI_1_tiny.npz").version
+    whole = [[-1.0, -1.0], [2.0, -1.0], [2.0, 2.0], [-1.0, 2.0]]
+    at.session_state["inspector-lasso"] = {"id": f"{version}-pca-0-1", "polygon": whole}
+    at.run()
+    assert any("57 frames" in text.value for text in at.markdown)
+    at.number_input(key="inspector-n").set_value(8).run()
+    at.button(key="inspector-label").click().run()
+    assert not at.exception
+    (job,) = [job for job in JobTable().list() if job.kind == "board_of_frames"]
+    assert len(job.settings["frames"]) == 8
+    assert not set(job.settings["frames"]) & {10, 11, 12}
+
+
+def test_the_job_leaves_a_board_and_nothing_taken_twice(latents):
+    from castle_core.boards import list_boards
+    from castle_core.errors import SelectionError
+    from castle_core.frames import export_frames, new_round
+    from castle_core.job_functions import job_function
+    from castle_core.progress import QUIET
+
+    export_frames(latents, "walk", [7], context=0, round_info=new_round("kmeans"))
+    send = job_function("board_of_frames")
+    told = {"project": str(latents.path), "owner": "ana", "video": "walk", "reason": "inside the lasso"}
+    send(QUIET, frames=[7, 9, 20], alternatives={"9": [8, 99]}, **told)
+    (board,) = list_boards(latents)
+    assert [entry.frame_index for entry in board.entries] == [9, 20]
+    assert [other.frame_index for other in board.entries[0].alternatives] == [8]
+    with pytest.raises(SelectionError, match="already"):
+        send(QUIET, frames=[7], **told)
+    report = send(QUIET, frames=[30], review=False, context=0, **told)
+    assert report["written"] == 1
+
+
+def test_an_export_is_asked_for(run, latents):
+    at = run("mice", PAGE)
+    at.segmented_control(key="inspector-view").set_value("Export").run()
+    at.radio(key="inspector-format").set_value("nwb").run()
+    assert at.button(key="inspector-export").disabled
+    at.radio(key="inspector-format").set_value("npy").run()
+    at.checkbox(key="inspector-with-gaps").uncheck()
+    at.button(key="inspector-export").click().run()
+    (job,) = JobTable().list()
+    assert job.settings == {"file": "latent/tiny/walk_ROI_1_tiny.npz", "format": "npy", "with_gaps": False}
+
+
+def test_the_export_job_writes_where_it_says(latents):
+    from pathlib import Path
+
+    from castle_core.job_functions import job_function
+    from castle_core.progress import QUIET
+
+    told = {"project": str(latents.path), "owner": "ana", "file": "latent/tiny/walk_ROI_1_tiny.npz"}
+    done = job_function("export_latents")(QUIET, format="csv", **told)
+    assert Path(done["path"]) == latents.path / "exports" / "latents" / "walk_ROI_1_tiny.csv"
+    assert done["rows"] == 60
+    assert job_function("inspect_latents")(QUIET, **told) == {"frames": 60, "channels": 9}
+
+
+def test_the_numbers_behind_the_canvases(latents):
+    import json
+
+    from starlette.datastructures import QueryParams
+
+    from ui.inspector import routes
+    from ui.inspector.held import held
+
+    file = held(latents, "latent/tiny/walk_ROI_1_tiny.npz")
+    places = np.frombuffer(routes.points(file, QueryParams("kind=pca&x=0&y=1")).body, "<u2").reshape(60, 2)
+    assert (places[10:13] == 65535).all()
+    assert places.min() == 0
+    assert places[places < 65535].max() == 65534
+    for by in ("status", "cluster&k=2", "time", "channel&c=3"):
+        codes = np.frombuffer(routes.codes(file, QueryParams(f"by={by}")).body, np.uint8)
+        assert len(codes) == 60
+        assert by == "time" or (codes[10:13] == (2 if by == "status" else 255)).all()
+    found = json.loads(routes.traces(file, QueryParams("names=p0,c8,c9,x1&start=5&stop=25")).body)
+    assert set(found) == {"p0", "c8"}
+    assert found["c8"]["least"][5:8] == [None, None, None]
+    answer = routes.heat(file, QueryParams("start=0&stop=60&order=alike"))
+    assert answer.headers["x-edges"] == "0,60"
+    assert answer.body[:4] == b"\x89PNG"
+
+
+def test_what_a_browser_sends_is_checked():
+    from ui.components.scatter import frame_of, polygon_of
+
+    assert frame_of({"frame": 3, "seq": 9}, 10) == (3, 9)
+    assert frame_of({"frame": 10, "seq": 9}, 10) == (None, 0)
+    assert frame_of("3", 10) == (None, 0)
+    assert polygon_of({"id": "a", "polygon": [[0, 1], [1, 1.5]]}, "a") == ((0.0, 1.0), (1.0, 1.5))
+    assert polygon_of({"id": "b", "polygon": []}, "a") is None
+    assert polygon_of({"id": "a", "polygon": [["x", 1]]}, "a") is None

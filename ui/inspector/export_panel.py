@@ -1,0 +1,77 @@
+"""Latents for other programs: CSV, .npy with its rows, NWB."""
+
+import datetime
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from ui.inspector.look import Look
+from ui.inspector.routes import export_url
+from ui.job_panel import last_ended, live_bar
+from ui.people import current_user
+from ui.server import jobs
+from ui.words import code
+
+JOB = "export_latents"
+_FORMATS = {
+    "csv": "CSV (row, col_0, …)",
+    "npy": ".npy and its _rows.npy",
+    "nwb": "NWB (with the video's time stamps)",
+}
+
+
+def export_panel(look: Look) -> None:
+    """Let the user write the whole file in another format."""
+    kinds = [kind for kind in _FORMATS if kind != "nwb" or (importlib.util.find_spec("pynwb") and look.has_video)]
+    kind = st.radio("Format", kinds, format_func=_FORMATS.__getitem__, key="inspector-format", horizontal=True)
+    settings: dict[str, Any] = {"file": look.file.relative, "format": kind}
+    problem = "The project is read-only." if look.project.read_only else ""
+    if kind == "nwb":
+        left, middle, right = st.columns(3)
+        day = left.date_input("Day of the recording", None, key="inspector-nwb-day")
+        time = middle.time_input("Its start", None, key="inspector-nwb-time")
+        zone = right.number_input("Hours from UTC", -12.0, 14.0, 0.0, 0.25, key="inspector-nwb-zone")
+        settings["subject_id"] = st.text_input("Subject", key="inspector-nwb-subject", help="May stay empty.")
+        if isinstance(day, datetime.date) and time is not None:
+            start = datetime.datetime.combine(day, time, datetime.timezone(datetime.timedelta(hours=float(zone))))
+            settings["session_start"] = start.isoformat()
+        else:
+            problem = problem or "NWB needs the day and the time at which the recording started."
+    else:
+        settings["with_gaps"] = st.checkbox(
+            "Also rows of frames without a value (as nan)", value=True, key="inspector-with-gaps"
+        )
+    if st.button("Export", key="inspector-export", disabled=bool(problem), icon=":material/download:"):
+        jobs().submit(
+            JOB,
+            project=str(look.project.path),
+            settings=settings,
+            owner=current_user(),
+            title=f"Export {look.file.path.name} as {kind}",
+        )
+        st.rerun()
+    if problem:
+        st.caption(f":material/info: {problem}")
+    if live_bar([JOB], project=str(look.project.path)):
+        return
+    job = last_ended([JOB], project=str(look.project.path))
+    if job is None or job.state != "finished" or not job.result:
+        return
+    path = Path(str(job.result.get("path", "")))
+    names = [path.name] + ([f"{path.stem}_rows.npy"] if path.suffix == ".npy" else [])
+    if not path.is_file():
+        return
+    st.caption(f"Written to `{code(str(path))}`")
+    links = [
+        f'<a class="castle-download" href="{export_url(look.project, n)}" download>Download {_safe(n)}</a>'
+        for n in names
+    ]
+    st.html("".join(links))
+
+
+def _safe(text: str) -> str:
+    import html
+
+    return html.escape(text)

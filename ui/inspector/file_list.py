@@ -1,0 +1,78 @@
+"""The list of latent files, each with its settings in words."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from castle_core.errors import CastleError
+from castle_core.inspection import LatentFile, is_quick, list_latent_files
+from castle_core.projects import Project
+from ui.inspector.look import Look, look_at
+from ui.job_panel import live_bar, watched
+from ui.people import current_user
+from ui.server import jobs
+from ui.words import counted, plain
+
+
+def latent_files(project: Project) -> tuple[LatentFile, ...]:
+    """Return the project's latent files; where there are none, say how to get some."""
+    files = list_latent_files(project)
+    if not files:
+        st.info(
+            "There are no latents in this project yet. Extract some, or open a CASTLE project that has them.",
+            icon=":material/scatter_plot:",
+        )
+    return files
+
+
+def choose_file(files: Sequence[LatentFile]) -> LatentFile:
+    """Let the user choose a file."""
+    stems = list(dict.fromkeys(file.stem for file in files))
+    stem = str(st.selectbox("Video", stems, key="inspector-video")) if len(stems) > 1 else stems[0]
+    if len(stems) == 1:
+        st.markdown(f"**{plain(stem)}**")
+    ours = {file.relative: file for file in files if file.stem == stem}
+    chosen = st.radio(
+        "Latent file",
+        list(ours),
+        format_func=lambda relative: plain(ours[relative].title),
+        captions=[plain(", ".join(file.words)) for file in ours.values()],
+        key=f"inspector-file-{stem}",
+    )
+    file = ours[str(chosen)]
+    st.caption(f"`{file.path.name}`")
+    return file
+
+
+def opened(project: Project, file: LatentFile) -> Look | None:
+    """Open the file; a large one is read by a job first, and None is returned until it has."""
+    if not is_quick(project, file.path):
+        running = [
+            job
+            for job in watched(["inspect_latents"], project=str(project.path))
+            if job.settings.get("file") == file.relative
+        ]
+        st.info("This file is large or compressed: it is read once, then every look is quick.", icon=":material/info:")
+        if not running and st.button("Read it now", type="primary", key="inspector-read"):
+            jobs().submit(
+                "inspect_latents",
+                project=str(project.path),
+                settings={"file": file.relative},
+                owner=current_user(),
+                title=f"Read {file.path.name}",
+            )
+            st.rerun()
+        live_bar(["inspect_latents"], project=str(project.path))
+        return None
+    try:
+        with st.spinner("Reading …", show_time=False):
+            look = look_at(project, file)
+    except CastleError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return None
+    missing = int((~look.summary.valid).sum())
+    gone = f" · {missing:,} without a value" if missing else ""
+    st.caption(f"{counted(look.summary.n, 'frame')} × {counted(look.summary.dim, 'channel')}{gone}")
+    if not look.has_video:
+        st.caption(":material/info: The video of these latents is not in the project, so frames have no picture.")
+    return look

@@ -1,0 +1,168 @@
+"""Everything over the time of the video: heat map, traces under the video, gaps, clusters with their ethogram."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from castle_core.inspection import count_by_status, example_bouts, find_gaps, status_words
+from castle_core.machine import clock
+from ui.components.lanes import Lane, lanes
+from ui.inspector import held
+from ui.inspector.frame_panel import frame_panel
+from ui.inspector.jump_table import jump_table
+from ui.inspector.look import Look, frame_shown, show_frame, take_choice
+from ui.inspector.map_panel import frames_panel
+from ui.words import counted
+
+_SESSION: Any = "session"
+_SHOWN_GAPS = 500
+
+
+def _lanes(look: Look, rows: list[Lane], part: str, *, video: bool = False, **more: Any) -> None:
+    chosen = lanes(
+        rows,
+        identity=f"{look.held.version}-{part}",
+        title=look.file.stem,
+        n_frames=look.summary.n,
+        fps=look.fps,
+        knots=look.knots,
+        src=look.source if video else "",
+        poster=look.poster(960) if video else "",
+        frame=frame_shown(look),
+        key=f"inspector-lanes-{part}",
+        **more,
+    )
+    take_choice(look, part, chosen)
+
+
+def heat_panel(look: Look) -> None:
+    """Show all channels over time."""
+    left, right = st.columns([5, 2], gap="medium")
+    with left:
+        alike = st.toggle(
+            "Alike channels side by side", key="inspector-order", value=True, help="Else in the model's own order."
+        )
+        height = int(np.clip(look.summary.dim, 160, 520))
+        order = "alike" if alike else "own"
+        _lanes(look, [Lane("heat", f"{look.base}/heat.png?order={order}", height)], "heat")
+        st.caption(
+            "One line a channel. White is the channel's median over the video, blue below and red above it (full "
+            "colour at three robust standard deviations), grey frames have no value."
+        )
+    with right:
+        frame_panel(look)
+
+
+def traces_panel(look: Look) -> None:
+    """Show chosen channels under the video."""
+    components = [f"p{i}" for i in range(min(8, look.summary.scores.shape[1]))]
+    channels = [f"c{i}" for i in range(look.summary.dim)]
+    busiest = np.argsort(-look.summary.spread, kind="stable")[:2]
+    chosen = st.multiselect(
+        "Traces",
+        components + channels,
+        default=[*components[:2], *(f"c{i}" for i in busiest)],
+        format_func=lambda name: f"PC {int(name[1:]) + 1}" if name[0] == "p" else f"channel {name[1:]}",
+        max_selections=8,
+        key=f"inspector-traces-{look.summary.dim}",
+        help="Principal components (PC) sum up what varies most; channels are the numbers of the file.",
+    )
+    names = [str(name) for name in chosen]
+    if not names:
+        st.caption("Choose a principal component or a channel.")
+        return
+    url = f"{look.base}/traces.json?names={','.join(names)}"
+    label = {name: f"PC {int(name[1:]) + 1}" if name[0] == "p" else f"channel {name[1:]}" for name in names}
+    _lanes(look, [Lane("trace", url, 96, label[name], name) for name in names], "traces", video=True)
+    st.caption("Space plays, arrow keys step one frame (with Shift ten), the wheel or + and − zoom.")
+
+
+def gaps_panel(look: Look) -> None:
+    """Show where frames have no value, and why."""
+    counts = count_by_status(look.summary.status)
+    legend = [(code, f"{status_words(code)}: {n:,} ({100 * n / look.summary.n:.1f} %)") for code, n in counts.items()]
+    url = f"{look.base}/codes.bin?by=status"
+    left, right = st.columns([5, 2], gap="medium")
+    with left:
+        _lanes(look, [Lane("codes", url, 72)], "gaps", legend=legend, legend_kind="status")
+        gaps = find_gaps(look.summary.status)
+        if not gaps:
+            st.success("Every frame has a value.", icon=":material/check:")
+        else:
+            longest = sorted(gaps, key=lambda gap: gap.start - gap.stop)[:_SHOWN_GAPS]
+            table = pd.DataFrame(
+                {
+                    "first frame": [gap.start for gap in longest],
+                    "last frame": [gap.stop - 1 for gap in longest],
+                    "time": [clock(gap.start / look.fps) if look.timeline else "" for gap in longest],
+                    "frames": [gap.stop - gap.start for gap in longest],
+                    "why": [status_words(gap.code) for gap in longest],
+                }
+            )
+            more = f", the longest {_SHOWN_GAPS} below" if len(gaps) > _SHOWN_GAPS else ""
+            st.caption(f"{counted(len(gaps), 'gap')}{more}. Choose one to see its first frame.")
+            jump_table(look, table, "first frame", "gaps-table")
+    with right:
+        frame_panel(look, neighbours=False)
+
+
+def clusters_panel(look: Look) -> None:
+    """Show clusters: the ethogram that they make, their sizes, and example clips."""
+    left, right = st.columns(2, vertical_alignment="bottom")
+    k = int(left.number_input("Clusters", 2, 60, 8, key="inspector-k", persist_state=_SESSION))
+    seed = int(right.number_input("Seed", 0, 2**31 - 1, 0, key="inspector-seed", help="Same seed, same clusters."))
+    found = held.clusters(look.held, k, seed)
+    total = max(1, int(found.sizes.sum()))
+    names = [f"cluster {i + 1}" for i in range(len(found.sizes))]
+    legend = [
+        (i, f"{name}: {100 * size / total:.1f} %")
+        for i, (name, size) in enumerate(zip(names, found.sizes, strict=True))
+    ]
+    url = f"{look.base}/codes.bin?by=cluster&k={k}&seed={seed}"
+    _lanes(look, [Lane("codes", url, 72)], f"ethogram-{k}-{seed}", legend=legend, legend_kind="cluster")
+    st.caption("The ethogram: which cluster each frame is in. k-means on the principal components, the largest first.")
+    if not names:
+        return
+    which = int(
+        st.pills(
+            "Look at", range(len(names)), default=0, format_func=names.__getitem__, key="inspector-which", required=True
+        )
+        or 0
+    )
+    which = min(which, len(names) - 1)
+    left, right = st.columns([5, 2], gap="medium")
+    with left:
+        _examples(look, found.labels, which, int(found.typical[which]))
+    with right:
+        frame_panel(look)
+    frames_panel(look, np.flatnonzero(found.labels == which), f"in {names[which]}")
+
+
+def _examples(look: Look, labels: np.ndarray, which: int, typical: int) -> None:
+    bouts = example_bouts(labels, which, 3)
+    st.button(
+        f"Show its most typical frame ({typical:,})", key="inspector-typical", on_click=show_frame, args=(look, typical)
+    )
+    if not bouts:
+        st.caption("It has no run of two frames or more: its frames come one by one.")
+        return
+    grid = st.grid(min_column_width=200, gap="small")
+    for bout in bouts:
+        with grid.cell():
+            words = f"frames {bout.start:,} to {bout.stop - 1:,}"
+            if look.source:
+                seconds = np.interp([bout.start, bout.stop], *zip(*look.knots, strict=True))
+                address = f"{look.source}#t={seconds[0]:.3f},{max(seconds[1], seconds[0] + 0.05):.3f}"
+                st.html(
+                    f'<video src="{address}" aria-label="Example: {words}" controls muted loop playsinline '
+                    'preload="metadata" style="width:100%;border-radius:.5rem;background:#000"></video>'
+                )
+            st.button(
+                words,
+                key=f"inspector-bout-{bout.start}",
+                on_click=show_frame,
+                args=(look, bout.start),
+                help="Show its first frame.",
+            )
