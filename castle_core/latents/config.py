@@ -110,12 +110,13 @@ class ExtractConfig:
         masked = self.preprocess.center_roi is not None or self.preprocess.remove_background is not None
         return masked or (roi_id != 0 and pooling != "point")
 
-    def identity(self) -> dict[str, Any]:
-        """Return what decides about the numbers that come out, apart from video, range, masks and weights."""
+    def identity(self, pooling: PoolingName | None = None) -> dict[str, Any]:
+        """Return what decides about one pooling's numbers (or all), apart from video, range, masks and weights."""
+        is_point = "point" in ((pooling,) if pooling else self.poolings)
         return {
             "preprocess": self.preprocess.to_json(),
-            "interpolation": self.interpolation if "point" in self.poolings else None,
-            "likelihood_threshold": self.likelihood_threshold if "point" in self.poolings else None,
+            "interpolation": self.interpolation if is_point else None,
+            "likelihood_threshold": self.likelihood_threshold if is_point else None,
             "every": self.every,
             "angles": self.angles,
             "stack": self.stack,

@@ -106,7 +106,7 @@ def plan_outputs(
         for pooling in config.poolings:
             for point in points if pooling == "point" else [None]:
                 identity = {
-                    **config.identity(),
+                    **config.identity(pooling),
                     "start": wanted.start,
                     "stop": wanted.stop,
                     "average_fps": average_fps if smoothed else None,
@@ -132,7 +132,7 @@ _WORDS = {
     "weights": "the model's weights are others",
     "precision": "the precision was {old}, you ask {new}",
     "input_size": "the input size was {old}, you ask {new}",
-    "every": "every {old}th frame then, every {new}th now",
+    "every": "one of every {old} frames was taken, you ask one of every {new}",
     "start": "it started at frame {old}, you ask {new}",
     "stop": "it ended before frame {old}, you ask {new}",
     "average_fps": "smoothing saw {old} frames a second, now {new}",

@@ -272,6 +272,15 @@ def test_what_exists_is_compared_not_only_named(project, stem, tiny):
     assert read_latents(trashed[0]).metadata["identity"]["preprocess"]["crop_width"] == 80
 
 
+def test_what_else_was_asked_beside_it_does_not_make_a_file_different(project, stem):
+    hog = load_encoder("hog")
+    write_points(project, "p", stem, [(f, 40.3, 50.7) for f in range(N_FRAMES)])
+    extract_video(project, stem, replace(CONFIG, roi_ids=(1,), poolings=("roi-mean", "point"), points=("p",)), hog)
+    again = extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), hog)
+    assert not again.written
+    assert len(again.skipped) == 1
+
+
 def test_masks_tracked_again_are_noticed(project, stem, tiny):
     config = replace(CONFIG, roi_ids=(1,))
     extract_video(project, stem, config, tiny)
