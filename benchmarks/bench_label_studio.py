@@ -69,17 +69,13 @@ def run(*arguments: str, environment: dict[str, str]) -> tuple[float, float, flo
 
 
 def label_everything(url: str, ls_project: int) -> None:
-    """Submit every frame as people do: the model's points, one of them moved."""
+    """Make an annotation of every pre-label, as if people had accepted them all."""
     from castle_core.label_studio import LabelStudio
 
     with LabelStudio(url, starting.TOKEN) as server:
-        numbers = [task["id"] for task in server.task_overview(ls_project)]
-        for task in server.tasks_in_full(ls_project, numbers):
-            result = [{**region, "origin": "prediction"} for region in task["predictions"][0]["result"]]
-            value = result[0]["value"]
-            result[0] = {**result[0], "origin": "prediction-changed", "value": {**value, "x": value["x"] * 0.99}}
-            body = {"result": result, "parent_prediction": task["predictions"][0]["id"]}
-            server.request("POST", f"/api/tasks/{task['id']}/annotations/", json=body)
+        parameters = {"id": "predictions_to_annotations", "project": ls_project}
+        chosen = {"selectedItems": {"all": True, "excluded": []}, "ordering": []}
+        server.request("POST", "/api/dm/actions", params=parameters, json=chosen)
 
 
 def measure(folder: Path, server: str, process: psutil.Process, n_frames: int) -> None:
