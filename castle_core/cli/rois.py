@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from castle_core.cli.output import JsonFlag, TerminalTask, print_json, say
+from castle_core.cli.track import track
 
 if TYPE_CHECKING:
     from castle_core.roi_files import RoiReport
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Masks of tracked animals (ROIs).", no_args_is_help=True)
     group.command("import")(import_)
     group.command("from-points")(from_points)
+    group.command("track")(track)
     app.add_typer(group, name="rois")
 
 

@@ -1,0 +1,201 @@
+"""From drawings to ``mask_list.h5``: shards, merging, what stays, what is refused, and going on after a crash."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from castle_core.errors import CastleError, ConfigError, JobCancelled, RoiError
+from castle_core.job_functions import job_function
+from castle_core.mask_writer import MaskListWriter
+from castle_core.progress import QUIET, Task
+from castle_core.projects import Project
+from castle_core.prompts import Prompt, save_prompts
+from castle_core.rois import MaskFile
+from castle_core.tracking import run
+from castle_core.tracking.mending import drop_specks, fill_gaps, mend_masks
+from castle_core.tracking.record import track_summary
+from castle_core.tracking.run import track_video
+from castle_core.tracking.settings import TrackSettings
+from castle_core.video import VideoWriter
+
+HEIGHT, WIDTH, N = 64, 96, 60
+BOX = Prompt(0, 1, "box", [6, 18, 26, 42])
+
+
+def paint(i):
+    """An animal of 12 x 16 pixels that crosses a grainy floor."""
+    floor = np.random.default_rng(1).integers(170, 186, (HEIGHT, WIDTH, 1)).repeat(3, axis=2).astype(np.uint8)
+    floor[22:38, 10 + i : 22 + i] = 30
+    return floor
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_SHARD_FRAMES", {"background": 16, "sam2": 16})
+    made = Project.create(tmp_path / "p")
+    for name in ("a", "b"):
+        (made.path / "videos").mkdir(exist_ok=True)
+        with VideoWriter(made.path / "videos" / f"{name}.mp4", fps=30, width=WIDTH, height=HEIGHT) as writer:
+            for i in range(N):
+                writer.write(paint(i))
+    return made
+
+
+def masks_of(project, name="a"):
+    with MaskFile(project.path / "track" / f"{name}.mp4" / "mask_list.h5") as masks:
+        return {int(i): masks.mask_at(int(i)) for i in masks.frame_indices}
+
+
+def test_the_animal_is_followed_and_the_file_is_castles(project):
+    report = track_video(project, "a", [BOX], TrackSettings())
+    assert (report.frames, report.rois, report.lost) == (N, (1,), {1: 0})
+    found = masks_of(project)
+    for i in range(N):
+        truth = np.zeros((HEIGHT, WIDTH), bool)
+        truth[22:38, 10 + i : 22 + i] = True
+        assert (found[i][truth] == 1).mean() > 0.8
+        assert set(np.unique(found[i])) <= {0, 1}
+    with h5py.File(project.path / "track" / "a.mp4" / "mask_list.h5") as file:
+        assert file["0"].dtype == np.uint8
+        assert file["0"].compression == "gzip"
+        scalars = {name: (int(file[name][()]), str(file[name].dtype)) for name in file if not name.isdigit()}
+    assert scalars == {
+        "total_frames": (N, "int64"),
+        "height": (HEIGHT, "int64"),
+        "width": (WIDTH, "int64"),
+        "roi_count": (1, "uint8"),
+        "n_rois": (1, "uint8"),
+    }
+    record = json.loads((project.path / "track" / "a.mp4" / "tracking.json").read_text())
+    assert record["runs"][0]["tracker"] == "background"
+    assert not list((project.cache_dir / "tracking" / "a.mp4").glob("*"))
+
+
+def test_only_the_asked_frames_change_and_other_rois_stay(project):
+    target = project.path / "track" / "a.mp4" / "mask_list.h5"
+    target.parent.mkdir(parents=True)
+    foreign = np.zeros((HEIGHT, WIDTH), np.uint8)
+    foreign[50:60, 50:60] = 7
+    foreign[0:5, 0:5] = 1
+    with MaskListWriter(target, width=WIDTH, height=HEIGHT, n_rois=7, n_frames=N) as writer:
+        for i in range(0, N, 2):
+            writer.write(foreign, (0, 0, WIDTH, HEIGHT), i)
+    before = target.read_bytes()
+    drawn = Prompt(20, 1, "box", [26, 18, 46, 42])
+    track_video(project, "a", [drawn], TrackSettings(start=20, stop=30, direction="forward"))
+    found = masks_of(project)
+    assert sorted(found) == sorted({*range(0, N, 2), *range(20, 30)})
+    np.testing.assert_array_equal(found[0], foreign)
+    assert (found[22][50:60, 50:60] == 7).all()
+    assert not (found[22][0:5, 0:5]).any()
+    assert (found[22] == 1).sum() > 100
+    kept = list((project.cache_dir / "trash").rglob("*.h5"))
+    assert [path.read_bytes() for path in kept] == [before]
+    track_video(project, "a", [drawn], TrackSettings(start=20, stop=30, direction="forward"))
+    assert len(list((project.cache_dir / "trash").rglob("*.h5"))) == 1, "our own file needs no copy"
+    summary = track_summary(project, "a")
+    assert set(summary.rois) == {1, 7}
+    assert summary.tracked.sum() == len(found)
+
+
+class StopAt(Task):
+    def __init__(self, at):
+        self.at = at
+        self.seen = []
+
+    def progress(self, done, total, message=""):
+        if message == "frames":
+            self.seen.append(done)
+            if done >= self.at:
+                raise JobCancelled("stopped")
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_cut_off_run_goes_on_and_gives_the_same(project, direction):
+    frame = 0 if direction == "forward" else N - 1
+    prompts = [Prompt(frame, 1, "box", [6 + frame, 18, 26 + frame, 42])]
+    settings = TrackSettings(direction=direction)
+    with pytest.raises(JobCancelled):
+        track_video(project, "a", prompts, settings, task=StopAt(40))
+    assert not (project.path / "track" / "a.mp4" / "mask_list.h5").exists()
+    rest = StopAt(10_000)
+    track_video(project, "a", prompts, settings, task=rest)
+    assert min(rest.seen) == 32, "two whole shards of 16 frames are there already"
+    track_video(project, "b", prompts, settings)
+    resumed, whole = masks_of(project, "a"), masks_of(project, "b")
+    assert sorted(resumed) == sorted(whole) == list(range(N))
+    for i in range(N):
+        np.testing.assert_array_equal(resumed[i], whole[i])
+
+
+def test_drawings_on_one_video_serve_another_by_the_job(project):
+    save_prompts(project, "a", 0, [BOX])
+    report = job_function("track")(
+        QUIET, project=str(project.path), owner="x", videos=["a", "b"], prompts_from="a", settings={}
+    )
+    assert [one["video"] for one in report["tracked"]] == ["a.mp4", "b.mp4"]
+    assert not report["failed"]
+    assert (masks_of(project, "b")[30] == 1).sum() > 100
+
+
+def test_wrong_use_says_what_to_do(project):
+    with pytest.raises(RoiError, match="Nothing is drawn"):
+        track_video(project, "a", [], TrackSettings())
+    with pytest.raises(RoiError, match="outside"):
+        track_video(project, "a", [Prompt(0, 1, "box", [500, 500, 600, 600])], TrackSettings())
+    with pytest.raises(CastleError, match="frames 0 to"):
+        track_video(project, "a", [Prompt(9999, 1, "box", [1, 1, 9, 9])], TrackSettings())
+    with pytest.raises(RoiError, match="1 to 255"):
+        Prompt(0, 256, "box", [1, 1, 9, 9])
+    with pytest.raises(ConfigError, match="model"):
+        TrackSettings(tracker="sam2")
+    with pytest.raises(ConfigError, match="no setting"):
+        job_function("track")(QUIET, project=str(project.path), owner="x", videos=["a"], settings={"colour": 1})
+    assert not (project.path / "track" / "a.mp4" / "mask_list.h5").exists()
+
+
+def test_short_losses_are_filled_and_specks_dropped(project):
+    target = project.path / "track" / "a.mp4" / "mask_list.h5"
+    target.parent.mkdir(parents=True)
+    with MaskListWriter(target, width=WIDTH, height=HEIGHT, n_rois=2, n_frames=N) as writer:
+        for i in range(10):
+            mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+            if i not in (3, 4, 7, 8, 9):
+                mask[20:30, 10 + 2 * i : 20 + 2 * i] = 1
+            mask[0, 0] = mask[60:64, 60:70] = 2
+            writer.write(mask, (0, 0, WIDTH, HEIGHT), i)
+    summary = mend_masks(project, "a", longest_gap=2, smallest_piece=3)
+    found = masks_of(project)
+    assert summary.rois[1].lost.nonzero()[0].tolist() == [7, 8, 9]
+    assert (found[3][20:30, 16:26] == 1).mean() > 0.9
+    assert found[3][0, 0] == 0
+    assert (found[5][60:64, 60:70] == 2).all()
+    with pytest.raises(ConfigError):
+        mend_masks(project, "a")
+
+
+def test_shapes_between_and_specks():
+    square = np.zeros((40, 60), bool)
+    square[10:20, 10:20] = True
+    middle = fill_gaps(square, np.roll(square, 20, axis=1), 0.5)
+    assert middle[10:20, 20:30].mean() > 0.9
+    assert middle.sum() < 130
+    lonely = np.zeros((9, 9), np.uint8)
+    lonely[4, 4] = 3
+    np.testing.assert_array_equal(drop_specks(lonely, 50), lonely)
+
+
+def test_castles_real_file_comes_through_unchanged(shared_data, tmp_path):
+    source = shared_data / "castle" / "test-c_elegans-1min" / "track" / "test-c_elegans-1min.mp4" / "mask_list.h5"
+    with MaskFile(source) as masks, h5py.File(source, "r", locking=False) as raw:
+        path = tmp_path / "copy.h5"
+        with MaskListWriter(path, width=masks.width, height=masks.height, n_rois=masks.n_rois) as writer:
+            for i in masks.frame_indices:
+                writer.copy(raw, int(i))
+        with MaskFile(path) as copy:
+            assert copy.frame_indices.tolist() == masks.frame_indices.tolist()
+            assert (copy.n_frames, copy.n_rois) == (masks.n_frames, masks.n_rois)
+            for i in masks.frame_indices[::20]:
+                np.testing.assert_array_equal(copy.mask_at(int(i)), masks.mask_at(int(i)))
