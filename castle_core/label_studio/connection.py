@@ -48,6 +48,8 @@ def check_connection(url: str, token: str) -> Connection:
     given = normalise_url(url)
     found, version = _find(given)
     warnings = []
+    if urlsplit(found).hostname != urlsplit(given).hostname:  # the token goes to the computer that was named only
+        raise LabelStudioError(f"{given} leads on to {found}. Give that address instead.")
     if found != given:
         warnings.append(f"{given} leads on to {found}; that address is used.")
     numbers = [int(part) for part in re.findall(r"\d+", version)[:2]]

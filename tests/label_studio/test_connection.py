@@ -140,6 +140,8 @@ def test_an_address_that_leads_on(label_studio):
         assert "leads on" in found.warnings[0]
         with pytest.raises(LabelStudioError, match="leads on to http"):
             LabelStudio(url, label_studio.token).whoami()
+        with pytest.raises(LabelStudioError, match="Give that address instead"):  # the token goes to no other host
+            check_connection(url.replace("127.0.0.1", "localhost"), label_studio.token)
 
 
 def test_a_login_form_that_label_studio_refuses_is_noticed(label_studio):
