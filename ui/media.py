@@ -77,6 +77,12 @@ def written_url(project: Project, stem: str, name: str, *, user: str | None = No
     return f"{prefix()}{ENDPOINT}/{key}/written/{quote(name, safe='')}"
 
 
+def crop_url(project: Project, stem: str, name: str, *, user: str | None = None) -> str:
+    """Return the address of a crop video in ``crop/<stem>``."""
+    key = _key(user or current_user(), str(project.path), stem, "crop")
+    return f"{prefix()}{ENDPOINT}/{key}/crop/{quote(name, safe='')}"
+
+
 def masks_url(project: Project, stem: str, *, user: str | None = None) -> str:
     """Return the address of a video's masks with the words START and STOP in place of frames; empty without masks."""
     version = masks_version(project, project.video(stem).name)
@@ -174,6 +180,21 @@ def _written_file(project: Project, stem: str, name: str) -> Path:
     return path
 
 
+async def crop(request: Request, project: Project, source: Source) -> Response:
+    """Answer with a crop video, or the part of it that the browser asks for."""
+    name = safe_name(request.path_params["name"])
+    path = await to_thread.run_sync(_crop_file, project, source.stem, name)
+    return FileResponse(path, media_type="video/mp4", headers={**_CHECKED, "Content-Encoding": "identity"})
+
+
+def _crop_file(project: Project, stem: str, name: str) -> Path:
+    folder = (project.path / "crop" / safe_name(stem)).resolve()
+    path = (folder / name).resolve()
+    if path.parent != folder or path.suffix.lower() != ".mp4" or not path.is_file():
+        raise CastleError(f"{name} is not among the crop videos of {stem}.")
+    return path
+
+
 def media_routes() -> list[Route]:
     """Return the media routes."""
     base = f"{prefix()}{ENDPOINT}/{{key}}"
@@ -182,4 +203,5 @@ def media_routes() -> list[Route]:
         Route(base + "/video", _guarded(video), methods=["GET", "HEAD"], name="video"),
         Route(base + "/masks/{start:int}/{stop:int}", _guarded(masks), methods=["GET", "HEAD"], name="masks"),
         Route(base + "/written/{name}", _guarded(written), methods=["GET", "HEAD"], name="written"),
+        Route(base + "/crop/{name}", _guarded(crop), methods=["GET", "HEAD"], name="crop"),
     ]

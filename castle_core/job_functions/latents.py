@@ -18,6 +18,7 @@ def latents(
     owner: str,
     videos: Sequence[str] = (),
     config: Mapping[str, Any],
+    latent: bool = True,
     rotation: int = 0,
     stack: bool = False,
     crop_video: bool = False,
@@ -38,7 +39,7 @@ def latents(
         Names or stems; empty means all.
     config : mapping
         Fields of `ExtractConfig`; ``preprocess`` is a mapping of fields of `Preprocess`.
-    rotation, stack, crop_video, skip_existing
+    latent, rotation, stack, crop_video, skip_existing
         See `run_extractions`.
     keep_both : bool
         Keep files that were made with other settings beside the new ones.
@@ -53,6 +54,7 @@ def latents(
         Project.open(project),
         list(videos),
         config_from_json(config),
+        latent=latent,
         rotation=rotation,
         stack=stack,
         crop_video=crop_video,

@@ -14,7 +14,7 @@ from castle_core.latents.device_warp import render_batch
 from castle_core.latents.frames import Prepared, View, prepare
 from castle_core.latents.opening import check_poolings, open_masks
 from castle_core.pooling import cell_weights, pool_weighted
-from castle_core.preprocess import OK, Poses, measure_pose
+from castle_core.preprocess import OK, Affine, Poses, measure_pose
 from castle_core.projects import Project
 
 
@@ -38,6 +38,8 @@ class FrameResult:
         The CLS token.
     roi_means : dict of int to (D,) float32 array
         Pooled rows; NaN where the ROI is absent.
+    affine : (2, 3) float64 array or None
+        Source pixels to input pixels.
     """
 
     source: npt.NDArray[np.uint8]
@@ -48,6 +50,7 @@ class FrameResult:
     tokens: npt.NDArray[np.float32] | None
     cls: npt.NDArray[np.float32] | None
     roi_means: dict[int, npt.NDArray[np.float32]]
+    affine: Affine | None = None
 
 
 def run_frame(
@@ -97,7 +100,7 @@ def run_frame(
         picture = render_batch([seen], _view(config), encoder, 0, 0, 1)[0]
         image = picture.permute(1, 2, 0).round().to(torch.uint8).cpu().numpy()
     if not forward:
-        return FrameResult(source, mask, OK, image, ids, None, None, {})
+        return FrameResult(source, mask, OK, image, ids, None, None, {}, seen.affine)
     tokens = encode(encoder, torch.from_numpy(image[None]))
     weights = np.stack([cell_weights(ids, roi_id, encoder.patch_size) for roi_id in config.roi_ids])[None]
     pooled = pool_weighted(tokens.patch_tokens, torch.from_numpy(weights))[0].cpu().numpy()
@@ -110,6 +113,7 @@ def run_frame(
         tokens.patch_tokens[0].float().cpu().numpy(),
         tokens.cls[0].float().cpu().numpy() if tokens.cls is not None else None,
         dict(zip(config.roi_ids, pooled, strict=True)),
+        seen.affine,
     )
 
 

@@ -28,6 +28,7 @@ def run_extractions(
     names: list[str] | None,
     config: ExtractConfig,
     *,
+    latent: bool = True,
     rotation: int = 0,
     stack: bool = False,
     crop_video: bool = False,
@@ -47,6 +48,8 @@ def run_extractions(
         Videos by name or stem; None or empty means all.
     config : ExtractConfig
         What to extract.
+    latent : bool
+        False leaves the plain latents out, where only rotation latents or crop videos are wanted.
     rotation : int
         Number of angles of the rotation latent; 0 leaves it out.
     stack : bool
@@ -78,20 +81,22 @@ def run_extractions(
     if not videos:
         raise ConfigError(f"The project {project.name} has no videos yet. Add some first.")
     _check_point_keys(project, config, len(videos))
-    if encoder is None:
+    passes = [config] if latent else []
+    if rotation:
+        passes.append(config.with_rotation(rotation, stack=stack))
+    if encoder is None and passes:
         encoder = load_encoder(
             config.encoder, device=choose_device(device), precision=config.precision, input_size=config.input_size
         )
     report: dict[str, Any] = {"outputs": [], "skipped": [], "failed": [], "crop_videos": []}
-    passes = [config]
-    if rotation:
-        passes.append(config.with_rotation(rotation, stack=stack))
-    _log_preflight(project, [entry.stem for entry in videos], config, encoder, task)
+    if encoder is not None:
+        _log_preflight(project, [entry.stem for entry in videos], passes[0] if passes else config, encoder, task)
     for number, entry in enumerate(videos):
         task.log(f"\nProcessing {entry.name}...")
         part = TaskPart(task, number, len(videos), entry.name) if len(videos) > 1 else task
         try:
             for one in passes:
+                assert encoder is not None
                 extraction = extract_video(
                     project,
                     entry.stem,

@@ -134,7 +134,7 @@ def media_of(server, stem, film, user):
     from castle_core.projects import Project
     from ui.downloads import frames_zip_url
     from ui.labels.drawn import drawn_url, export_url
-    from ui.media import frame_url, masks_url, video_url, written_url
+    from ui.media import crop_url, frame_url, masks_url, video_url, written_url
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CASTLE_HOME", "CASTLE_STATE"):
@@ -153,7 +153,11 @@ def media_of(server, stem, film, user):
         made = project.cache_dir / "exports" / "dlc" / "a.zip"
         made.parent.mkdir(parents=True, exist_ok=True)
         made.write_bytes(b"zip")
+        film = project.path / "crop" / stem / f"{stem}_ROI_1_crop.mp4"
+        film.parent.mkdir(parents=True, exist_ok=True)
+        film.write_bytes(b"film")
         return {
+            "crop": crop_url(project, stem, film.name, user=user),
             "labelled_frame": drawn_url(project, labelled, user=user) + "?w=320",
             "label_export": export_url(project, str(made), "a.zip", user=user),
             "frame": frame_url(project, stem, 3, user=user),
