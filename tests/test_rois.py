@@ -110,3 +110,26 @@ def test_the_largest_piece_counts_with_diagonal_neighbours():
     assert piece.sum() == 3
     assert component_centroid(piece) == (3.0, 3.0)
     assert largest_component(mask, 9) is None
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"chunks": (20, 32), "compression": "gzip"},  # chunks that reach beyond the picture
+        {"chunks": (20, 32), "compression": "gzip", "shuffle": True},
+        {"chunks": (20, 32), "compression": "gzip", "fillvalue": 3},
+        {"chunks": (20, 32)},
+        {},
+    ],
+)
+def test_masks_read_the_same_however_they_are_stored(tmp_path, storage):
+    expected = np.zeros((48, 70), np.uint8)
+    expected[15:30, 40:70] = 2
+    expected[47, 69] = 255
+    path = tmp_path / "mask_list.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("0", "1"):
+            file.create_dataset(name, data=expected, **storage)
+    with MaskFile(path) as masks:
+        for frame_index in (0, 1):
+            np.testing.assert_array_equal(masks.mask_at(frame_index), expected)
