@@ -43,7 +43,7 @@ class Server:
 
     def start(self) -> None:
         self.process = starting.start(str(self._program), self.data, self.port, self.log)
-        starting.wait(self.process, self.port, 60)
+        starting.wait(self.process, self.port, 120)
 
     def kill(self) -> None:
         assert self.process is not None

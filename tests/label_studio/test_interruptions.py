@@ -38,6 +38,7 @@ def complete(project, server, model="m1"):
     return report
 
 
+@pytest.mark.timeout(400)  # two starts of a server
 def test_server_killed_in_the_middle_of_a_push_and_of_a_pull(label_studio):
     project = make_project(indices=range(120))
     write_model(project, "m1", n=120, likelihood=0.9)
