@@ -85,7 +85,7 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
         persist_state=_SESSION,
     )
     with st.expander("Range, precision", icon=":material/tune:"):
-        one, two, three = st.columns(3)
+        one, two, three = st.columns(3, vertical_alignment="bottom")
         text = "0.8, 90s, 00:01:30.5 or 1200f."
         one.text_input("From", key=key_of("start"), persist_state=_SESSION, help=text)
         two.text_input("To", key=key_of("stop"), persist_state=_SESSION, help=f"{text} Not included. 1 is the end.")

@@ -37,7 +37,7 @@ def preprocess_panel(project: Project) -> None:
             )
     center = st.toggle("Center ROI", key=key_of("center"), persist_state=_SESSION)
     why = None if center else _NEEDS_CENTER
-    one, two, three = st.columns(3)
+    one, two, three = st.columns(3, vertical_alignment="bottom")
     one.number_input(
         "Center ROI ID", 1, 255, key=key_of("center_roi"), persist_state=_SESSION, disabled=not center, help=why
     )
