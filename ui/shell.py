@@ -13,6 +13,7 @@ from ui.words import plain
 PAGES = [
     ("pages/extract_frames.py", "Extract frames", ":material/photo_library:"),
     ("pages/label_export.py", "Label export", ":material/label:"),
+    ("pages/track_rois.py", "Track ROIs", ":material/draw:"),
     ("pages/extract_latent.py", "Extract latent", ":material/scatter_plot:"),
     ("pages/inspector.py", "Inspector", ":material/query_stats:"),
 ]

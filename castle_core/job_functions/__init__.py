@@ -58,6 +58,7 @@ JOB_KINDS: dict[str, JobKind] = {
     "pull_labels": JobKind("Pull labels", "castle_core.job_functions.label_studio:pull_labels"),
     "push_labels": JobKind("Push to Label Studio", "castle_core.job_functions.label_studio:push_labels"),
     "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
+    "read_masks": JobKind("Read masks", "castle_core.job_functions.read_masks:read_masks"),
     "track": JobKind("Track ROIs", "castle_core.job_functions.track:track"),
     "mend_masks": JobKind("Mend masks", "castle_core.job_functions.track:mend_masks"),
     "masks_from_points": JobKind("Masks from keypoints", "castle_core.job_functions.track:masks_from_points"),

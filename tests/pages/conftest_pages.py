@@ -19,7 +19,7 @@ def board_of(project, frames) -> Board:
 
 def own_state(at) -> dict[str, Any]:
     """Return what our code put into the session; it must be plain JSON values."""
-    components = ("trimmer-", "gallery-", "uploader-")
+    components = ("trimmer-", "gallery-", "uploader-", "player-", "canvas-walk-")
     state = {
         key: value for key, value in at.session_state._state.filtered_state.items() if not key.startswith(components)
     }

@@ -8,8 +8,9 @@ import pytest
 
 from castle_core.errors import CastleError
 from castle_core.mask_writer import MaskListWriter
+from castle_core.tracking.record import RoiSummary, TrackSummary
 from ui.mask_pieces import mask_piece
-from ui.tracking.strips import RoiTrack, loss_starts, lost_share, strip_of, worst_frame
+from ui.tracking.strips import fitted, loss_starts, lost_share, strip_of, worst_frame
 
 
 def track(n=1000, lost=(), confidence=None):
@@ -18,7 +19,7 @@ def track(n=1000, lost=(), confidence=None):
         gone[start:stop] = True
     area = np.where(gone, 0, 200)
     known = np.full(n, np.nan) if confidence is None else np.asarray(confidence, float)
-    return RoiTrack(area, known, gone)
+    return RoiSummary(area, known, gone)
 
 
 def test_a_strip_never_hides_one_lost_frame():
@@ -53,6 +54,17 @@ def test_losses_and_the_worst_frame():
     assert worst_frame({1: track(confidence=confidence)}, tracked) == 44
     assert worst_frame({1: track()}, tracked) is None
     assert worst_frame({}, tracked) is None
+
+
+def test_masks_of_fewer_or_more_frames_than_the_video():
+    summary = TrackSummary(np.ones(10, bool), {1: track(10, [(8, 10)])})
+    longer = fitted(summary, 15)
+    assert longer.tracked.sum() == 10
+    assert longer.rois[1].lost.sum() == 2
+    shorter = fitted(summary, 9)
+    assert len(shorter.tracked) == len(shorter.rois[1].area) == 9
+    assert shorter.rois[1].lost.sum() == 1
+    assert fitted(summary, 10) is summary
 
 
 def test_masks_come_in_pieces(tmp_path):

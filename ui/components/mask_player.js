@@ -140,6 +140,8 @@ function draw(root, me) {
       return make("div", {className: "roi"}, make("div", {className: "name"}, id, " " + roi.name, make("small", {}, roi.words)), host);
     }));
   }
+  root.querySelector(".k-conf").hidden = !data.rois.some(r => r.confidence);
+  root.querySelector(".k-draw").hidden = !data.prompts.length;
   root.querySelector("[data-do=correct]").hidden = !data.can_correct;
   for (const name of ["worst", "next", "previous"]) root.querySelector(`[data-do=${name}]`).disabled = name === "worst" ? data.worst === null : !data.losses.length;
   const button = root.querySelector("[data-do=play]");

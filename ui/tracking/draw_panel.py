@@ -76,6 +76,10 @@ def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked:
         zoom = st.selectbox("Zoom", list(ZOOMS), key="canvas-zoom", persist_state="session", width=90)
     left, right = st.columns([7, 3], gap="medium")
     left.caption(_HELP[tool])
+    if problem := _cannot_show(str(project.path), stem, frame, media.media_base(project, stem)):
+        left.error(plain(problem), icon=":material/broken_image:")
+        left.caption("Nothing can be drawn on a frame that cannot be decoded. Go to another one.")
+        return
     saved = _saved(project, stem, frame)
     prompts = saved if saved is not None else ()
     with right:
@@ -121,6 +125,18 @@ def note() -> None:
 def _fit(timeline: Timeline) -> int:
     """Return the width at which the whole frame fits beside the list of ROIs, in pixels of the canvas."""
     return max(80, round(min(_FIT[0], _FIT[1] * timeline.width / timeline.height)))
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _cannot_show(path: str, stem: str, frame: int, version: str) -> str:
+    """Say why a frame has no picture; empty where it has one."""
+    del version  # part of the cache's key only
+    try:
+        with Project.open(path).open_video(stem) as video:
+            video.frame_at(frame)
+    except CastleError as error:
+        return str(error)
+    return ""
 
 
 def _saved(project: Project, stem: str, frame: int) -> tuple[Prompt, ...] | None:

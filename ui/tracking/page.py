@@ -11,9 +11,11 @@ from ui.tracking.draw_panel import draw_panel
 from ui.tracking.frame_choice import choose_video
 from ui.tracking.keypoint_masks import keypoint_masks
 from ui.tracking.mask_uploads import mask_uploads
+from ui.tracking.mend_panel import mend_panel
 from ui.tracking.review_panel import review_panel
+from ui.tracking.strips import fitted
 from ui.tracking.track_panel import track_panel
-from ui.tracking.tracks import tracks_of_all
+from ui.tracking.tracks import read_unread, summaries
 from ui.tracking.videos_panel import videos_panel
 from ui.trim_panel import not_ready
 from ui.words import plain
@@ -36,8 +38,9 @@ def track_page(project: Project) -> None:
     if timeline is None:
         not_ready(project, video)
         return
-    tracks, problems = tracks_of_all(project, videos)
-    found = tracks.get(video.stem)
+    tracks, problems, unread = summaries(project, videos)
+    known = tracks.get(video.stem)
+    found = fitted(known, timeline.n_frames) if known is not None else None
     _draw_and_track(project, video, timeline, tuple(found.rois) if found else ())
     if video.stem in problems:
         st.error(plain(problems[video.stem]), icon=":material/error:")
@@ -45,8 +48,11 @@ def track_page(project: Project) -> None:
         with st.container(border=True):
             st.subheader("Look at the masks", anchor=False)
             review_panel(project, video, timeline, found)
+            mend_panel(project, video)
+    if unread:
+        read_unread(project, unread)
     if len(videos) > 1 and any(tracks.values()):
-        videos_panel(project, videos, tracks)
+        videos_panel(videos, tracks)
     with st.expander("Masks from keypoints", icon=":material/scatter_plot:"):
         keypoint_masks(project, video, timeline)
     with st.expander("Masks from a file", icon=":material/upload_file:"):

@@ -5,19 +5,19 @@ import streamlit as st
 from castle_core.projects import Project, VideoEntry
 from castle_core.prompts import prompt_frames
 from castle_core.timeline import Timeline
+from castle_core.tracking.record import TrackSummary
 from ui import media
 from ui.components.mask_player import mask_player
 from ui.pictures import picture
 from ui.tracking.frame_choice import current_frame, go_to_frame
 from ui.tracking.rois import roi_names
 from ui.tracking.strips import loss_starts, strip_of, worst_frame
-from ui.tracking.tracks import Tracks
 
 _APPLIED = "player-applied"
 
 
 @st.fragment(key="review-panel")
-def review_panel(project: Project, video: VideoEntry, timeline: Timeline, tracks: Tracks) -> None:
+def review_panel(project: Project, video: VideoEntry, timeline: Timeline, tracks: TrackSummary) -> None:
     """Show the player over the masks of `video`."""
     stem, names = video.stem, roi_names(project)
     playable = timeline.playable or project.has_proxy(stem)

@@ -1,43 +1,39 @@
 """What the review shows of a tracked video: strips of a few hundred columns, losses, and the worst frame."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from castle_core.tracking.record import RoiSummary, TrackSummary
 from ui.components.mask_player import RoiStrip
 
 COLUMNS = 500
 MOST_LOSSES = 2000
 
 
-@dataclass(frozen=True, eq=False)
-class RoiTrack:
-    """One ROI over a video.
-
-    Attributes
-    ----------
-    area : (n,) array
-        Pixels.
-    confidence : (n,) float array
-        0 … 1; NaN where nothing is known.
-    lost : (n,) bool array
-        Whether the frame was tracked and the ROI is not there.
-    """
-
-    area: npt.NDArray[np.int64]
-    confidence: npt.NDArray[np.float64]
-    lost: npt.NDArray[np.bool_]
+def fitted(summary: TrackSummary, n_frames: int) -> TrackSummary:
+    """Return the summary of exactly `n_frames` frames: masks may be of fewer or more than the video has."""
+    n = min(len(summary.tracked), n_frames)
+    if n == n_frames == len(summary.tracked):
+        return summary
+    tracked = np.zeros(n_frames, bool)
+    tracked[:n] = summary.tracked[:n]
+    rois = {}
+    for roi, found in summary.rois.items():
+        area, confidence, lost = np.zeros(n_frames, np.int64), np.full(n_frames, np.nan), np.zeros(n_frames, bool)
+        area[:n], confidence[:n], lost[:n] = found.area[:n], found.confidence[:n], found.lost[:n]
+        rois[roi] = RoiSummary(area, confidence, lost)
+    return TrackSummary(tracked, rois)
 
 
-def lost_share(track: RoiTrack, tracked: npt.NDArray[np.bool_]) -> float:
+def lost_share(track: RoiSummary, tracked: npt.NDArray[np.bool_]) -> float:
     """Return the share of tracked frames without the ROI; 1 where nothing was tracked."""
     n = int(tracked.sum())
     return float((track.lost & tracked).sum() / n) if n else 1.0
 
 
-def strip_of(roi: int, name: str, track: RoiTrack, tracked: npt.NDArray[np.bool_]) -> RoiStrip:
+def strip_of(roi: int, name: str, track: RoiSummary, tracked: npt.NDArray[np.bool_]) -> RoiStrip:
     """Shorten a ROI's arrays (n,) to at most `COLUMNS` columns: mean area, lowest confidence, any loss, any gap."""
     n = len(track.area)
     edges = np.linspace(0, n, min(COLUMNS, n) + 1).astype(int)
@@ -62,7 +58,7 @@ def strip_of(roi: int, name: str, track: RoiTrack, tracked: npt.NDArray[np.bool_
     )
 
 
-def loss_starts(tracks: Mapping[int, RoiTrack], tracked: npt.NDArray[np.bool_]) -> list[int]:
+def loss_starts(tracks: Mapping[int, RoiSummary], tracked: npt.NDArray[np.bool_]) -> list[int]:
     """Return the frames at which a ROI begins to be lost, sorted; the first `MOST_LOSSES`."""
     starts: set[int] = set()
     for track in tracks.values():
@@ -72,7 +68,7 @@ def loss_starts(tracks: Mapping[int, RoiTrack], tracked: npt.NDArray[np.bool_]) 
     return sorted(starts)[:MOST_LOSSES]
 
 
-def worst_frame(tracks: Mapping[int, RoiTrack], tracked: npt.NDArray[np.bool_]) -> int | None:
+def worst_frame(tracks: Mapping[int, RoiSummary], tracked: npt.NDArray[np.bool_]) -> int | None:
     """Return the frame where most is wrong: the middle of the longest loss, else the lowest confidence.
 
     None where nothing was tracked, or nothing is lost and no confidence is known.

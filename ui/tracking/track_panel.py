@@ -1,7 +1,7 @@
 """Follow what was drawn: which videos, by which tracker, from where to where; the job's bar; what went wrong."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -14,6 +14,9 @@ from ui.people import current_user
 from ui.server import jobs
 from ui.tracking.frame_choice import current_frame
 from ui.words import counted, plain
+
+if TYPE_CHECKING:
+    from castle_core.jobs import Job
 
 TRACK = "track"
 _TRACKERS = {"background": "Background (no download)", "sam2": "SAM 2"}
@@ -61,7 +64,9 @@ def track_panel(project: Project, video: VideoEntry, timeline: Timeline, videos:
                 ).strip()
         with right:
             stems = [video.stem]
-            if len(videos) > 1:
+            if len(videos) > 1 and st.session_state.get("track-where", "all") != "all":
+                st.markdown(f":small[Only {plain(video.name)}: from one frame, one video is tracked at a time.]")
+            elif len(videos) > 1:
                 stems = st.multiselect(
                     "Videos",
                     list(by_stem),
@@ -86,6 +91,8 @@ def track_panel(project: Project, video: VideoEntry, timeline: Timeline, videos:
             until = where != "all" and st.checkbox(
                 "Only until the next frame with drawings", value=True, key="track-until", persist_state="session"
             )
+        if where != "all":
+            stems = [video.stem]
         _button(project, video, timeline, stems, tracker, settings, where, bool(until))
 
 
@@ -127,9 +134,25 @@ def _button(
     if live_bar([TRACK], project=str(project.path)):
         return
     job = last_ended([TRACK], project=str(project.path))
-    if job is not None and job.state == "failed" and st.session_state.get("track-failure-seen") != job.id:
+    if job is not None and job.state == "failed" and not _is_seen(job):
         st.error(plain(job.error or "Something went wrong."), icon=":material/error:")
+    elif job is not None and job.state == "finished" and _failures(job) and not _is_seen(job):
+        for each in _failures(job):
+            st.error(f"**{plain(str(each.get('video')))}**: {plain(str(each.get('reason')))}", icon=":material/error:")
+    else:
+        return
+    if job is not None:
         st.button("Dismiss", key=f"track-failed-{job.id}", on_click=_seen, args=(job.id,), type="tertiary")
+
+
+def _is_seen(job: "Job") -> bool:
+    return st.session_state.get("track-failure-seen") == job.id
+
+
+def _failures(job: "Job") -> list[dict[str, Any]]:
+    """Return the videos of a finished job that could not be tracked."""
+    failed = (job.result or {}).get("failed")
+    return [each for each in failed if isinstance(each, dict)] if isinstance(failed, list) else []
 
 
 def _seen(number: int) -> None:
@@ -147,11 +170,7 @@ def _start(
     until: bool,
 ) -> None:
     frame = current_frame(video.stem, timeline.n_frames)
-    what: dict[str, Any] = {"start": None, "stop": None, "direction": "both"}
-    if where == "forward":
-        what |= {"start": frame, "direction": "forward"}
-    elif where == "backward":
-        what |= {"stop": frame + 1, "direction": "backward"}
+    direction = "both" if where == "all" else where
     name = video.name if stems == [video.stem] else counted(len(stems), "video")
     try:
         jobs().submit(
@@ -162,8 +181,9 @@ def _start(
                 "tracker": tracker,
                 "prompts_from": video.stem,
                 "until_next_prompt": until,
+                "direction": direction,
+                "from_frame": None if where == "all" else frame,
                 "settings": settings,
-                **what,
             },
             owner=current_user(),
             title=f"Track ROIs in {name}",

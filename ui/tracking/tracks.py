@@ -1,61 +1,74 @@
-"""What was tracked of a video, as the review and the list of videos need it."""
+"""What was tracked of each video; masks that were not tracked here are read once, by a job."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import streamlit as st
 
 from castle_core.errors import CastleError
+from castle_core.job_functions.read_masks import quick_summary
 from castle_core.latents.opening import find_masks
 from castle_core.projects import Project, VideoEntry
 from castle_core.rois import MaskFile
+from castle_core.tracking.record import TrackSummary
+from ui.job_panel import live_bar, watched
 from ui.mask_pieces import masks_version
-from ui.tracking.strips import RoiTrack
+from ui.people import current_user
+from ui.server import jobs
+from ui.words import counted
+
+READ = "read_masks"
 
 
-@dataclass(frozen=True, eq=False)
-class Tracks:
-    """The ROIs of one video.
+def summaries(
+    project: Project, videos: Sequence[VideoEntry]
+) -> tuple[dict[str, TrackSummary | None], dict[str, str], list[str]]:
+    """Return what is known of each video's masks.
 
-    Attributes
-    ----------
-    rois : dict
-        Id → what became of it, sorted.
-    tracked : (n_frames,) bool array
-        Whether a frame has a mask at all.
+    Returns
+    -------
+    found : dict
+        Stem → summary; None where there are no masks, or they are not read yet.
+    problems : dict
+        Stem → what is wrong with its masks.
+    unread : list of str
+        Stems whose masks must be read first.
     """
-
-    rois: dict[int, RoiTrack]
-    tracked: npt.NDArray[np.bool_]
-
-
-def tracks_of_all(project: Project, videos: Sequence[VideoEntry]) -> tuple[dict[str, Tracks | None], dict[str, str]]:
-    """Return what was tracked, by stem (None for a video without masks), and what is wrong with masks, by stem."""
-    found: dict[str, Tracks | None] = {}
+    found: dict[str, TrackSummary | None] = {}
     problems: dict[str, str] = {}
+    unread: list[str] = []
     for video in videos:
         version = masks_version(project, video.name)
+        found[video.stem] = _summary(str(project.path), video.stem, version) if version else None
+        if not version or found[video.stem] is not None:
+            continue
+        _summary.clear(str(project.path), video.stem, version)  # what is not known yet must be asked for again
         try:
-            found[video.stem] = _tracks(str(project.path), video.name, version) if version else None
+            MaskFile(find_masks(project, video.name)).close()
+            unread.append(video.stem)
         except CastleError as error:
-            found[video.stem], problems[video.stem] = None, str(error)
-    return found, problems
+            problems[video.stem] = str(error)
+    return found, problems, unread
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _tracks(path: str, name: str, version: str) -> Tracks:
+def _summary(path: str, stem: str, version: str) -> TrackSummary | None:
     del version  # part of the cache's key only
-    with MaskFile(find_masks(Project.open(path), name)) as masks:
-        areas, tracked = np.zeros((256, masks.n_frames), np.int64), np.zeros(masks.n_frames, bool)
-        for frame_index in masks.frame_indices.tolist():
-            mask = masks.mask_at(frame_index)
-            if mask is not None and frame_index < masks.n_frames:
-                areas[:, frame_index] = np.bincount(mask.ravel(), minlength=256)
-                tracked[frame_index] = True
-    unknown = np.full(len(tracked), np.nan)
-    rois = {
-        roi: RoiTrack(areas[roi], unknown, (areas[roi] == 0) & tracked) for roi in range(1, 256) if areas[roi].any()
-    }
-    return Tracks(rois, tracked)
+    project = Project.open(path)
+    return quick_summary(project, project.video(stem))
+
+
+def read_unread(project: Project, stems: Sequence[str]) -> None:
+    """Have masks read that are not known yet, and show how far that is; a file that cannot be read is tried once."""
+    path = str(project.path)
+    wanted = {"videos": sorted(stems)}
+    tried = [job for job in jobs().list(project=path, limit=100) if job.kind == READ and dict(job.settings) == wanted]
+    if not watched([READ], project=path) and not any(job.state == "failed" for job in tried):
+        jobs().submit(
+            READ,
+            project=path,
+            settings=wanted,
+            owner=current_user(),
+            title=f"Read the masks of {counted(len(stems), 'video')}",
+        )
+    if not live_bar([READ], project=path, note="") and (failed := [job for job in tried if job.state == "failed"]):
+        st.error(max(failed, key=lambda job: job.id).error or "The masks cannot be read.", icon=":material/error:")

@@ -1,0 +1,182 @@
+"""Draw, track, look, correct, track again, extract: the page Track ROIs in a real browser."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from steps import settle, until
+from test_quality import serious
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+
+@pytest.fixture(scope="module")
+def demo(app):
+    """A demo project of 150 frames without its masks; they are kept apart to compare with."""
+    from castle_core.demo import make_demo
+    from castle_core.projects import Project
+
+    path = app.home / "tracking"
+    make_demo(path, seconds=5.0, size=(320, 240), n_videos=2)
+    shutil.move(path / "track", path / "true_track")
+    return Project.open(path)
+
+
+def open_page(page, app, project):
+    page.goto(f"{app.url}/track_rois?project={project.name}")
+    expect(page.get_by_role("heading", name="Track ROIs")).to_be_visible()
+    expect(page.locator("canvas.upper-canvas")).to_be_visible()
+    settle(page)
+
+
+def tool(page, name):
+    page.get_by_role("radio", name=name, exact=True).click()
+    settle(page)
+
+
+def on_canvas(page):
+    """Return where the canvas lies on the screen; all of it is in sight."""
+    canvas = page.locator("canvas.upper-canvas")
+    canvas.scroll_into_view_if_needed()
+    return canvas.bounding_box()
+
+
+def drag(page, size, box, *, steps=4):
+    """Draw from (x0, y0) to (x1, y1), given in pixels of a video of this size (width, height)."""
+    place = on_canvas(page)
+    x0, y0, x1, y1 = (v * (place["width"] / size[0], place["height"] / size[1])[i % 2] for i, v in enumerate(box))
+    page.mouse.move(place["x"] + x0, place["y"] + y0)
+    page.mouse.down()
+    page.mouse.move(place["x"] + x1, place["y"] + y1, steps=steps)
+    page.mouse.up()
+
+
+def saved(project, frame, stem="mouse_day1"):
+    path = project.path / "track" / f"{stem}.mp4" / "prompts.json"
+    return json.loads(path.read_text())["frames"].get(str(frame), []) if path.exists() else []
+
+
+def test_what_is_drawn_is_what_is_stored_at_every_zoom(page, app, demo):
+    page.set_viewport_size({"width": 2300, "height": 1900})
+    open_page(page, app, demo)
+    worst = 0.0
+    for number, zoom in enumerate(["fit", "1.5×", "2×", "3×"], 1):
+        if number > 1:
+            page.get_by_role("combobox", name="Zoom").click()
+            page.get_by_role("option", name=zoom).click()
+            settle(page)
+        box = (20 + number, 30, 120, 90 + number)
+        drag(page, (320, 240), box)
+        found = until(lambda n=number: (d := saved(demo, 0)) and len(d) == n and d[-1], f"the box at {zoom}")
+        worst = max(worst, np.abs(np.array(found["data"]) - box).max())
+    assert worst <= 1.0, worst
+    page.get_by_role("button", name="Clear this frame").click()
+    until(lambda: not saved(demo, 0), "an empty frame")
+    expect(page.get_by_text("not on this frame").first).to_be_visible()
+
+    tool(page, "Polygon")
+    place = on_canvas(page)
+    scale = place["width"] / 320
+    corners = [(40, 40), (100, 50), (80, 110)]
+    for x, y in [*corners, corners[0]]:
+        page.mouse.click(place["x"] + x * scale, place["y"] + y * scale, delay=20)
+    (polygon,) = until(lambda: saved(demo, 0), "the polygon")
+    assert np.abs(np.array(polygon["data"]) - corners).max() <= 1.0
+    tool(page, "Adjust")
+    drag(page, (320, 240), (75, 65, 135, 85))
+    moved = until(lambda: (d := saved(demo, 0)) and d[0]["data"] != polygon["data"] and d[0], "the moved polygon")
+    assert np.abs(np.array(moved["data"]) - np.array(corners) - (60, 20)).max() <= 1.0
+    page.reload()
+    expect(page.locator("canvas.upper-canvas")).to_be_visible()
+    settle(page)
+    tool(page, "Adjust")
+    drag(page, (320, 240), (135, 85, 135, 95))  # it is there again, at its place
+    again = until(lambda: (d := saved(demo, 0)) and d[0]["data"] != moved["data"] and d[0], "moved after a refresh")
+    assert np.abs(np.array(again["data"]) - np.array(corners) - (60, 30)).max() <= 1.0
+    page.get_by_role("button", name="Clear this frame").click()
+    until(lambda: not saved(demo, 0), "an empty frame")
+
+
+def boxes_of(project, frame, stem="mouse_day1"):
+    """Return the true masks' boxes (x0, y0, x1, y1) by ROI, a little wider."""
+    from castle_core.rois import MaskFile
+
+    with MaskFile(project.path / "true_track" / f"{stem}.mp4" / "mask_list.h5") as masks:
+        mask = masks.mask_at(frame)
+    boxes = {}
+    for roi in (1, 2):
+        ys, xs = np.nonzero(mask == roi)
+        boxes[roi] = (int(xs.min()) - 2, int(ys.min()) - 2, int(xs.max()) + 3, int(ys.max()) + 3)
+    return boxes
+
+
+def tracked_masks(project, stem="mouse_day1"):
+    from castle_core.rois import MaskFile
+
+    return MaskFile(project.path / "track" / f"{stem}.mp4" / "mask_list.h5")
+
+
+def test_draw_track_look_correct_track_again_extract(page, app, demo):
+    page.set_viewport_size({"width": 1400, "height": 1900})
+    open_page(page, app, demo)
+    boxes = boxes_of(demo, 0)
+    drag(page, (320, 240), boxes[1])
+    until(lambda: len(saved(demo, 0)) == 1, "the body")
+    page.get_by_role("button", name="Add a ROI").click()
+    settle(page)
+    drag(page, (320, 240), boxes[2])
+    until(lambda: [each["roi"] for each in saved(demo, 0)] == [1, 2], "the tail")
+    settle(page)
+    page.get_by_role("button", name="Track", exact=True).click()
+    strips = page.locator(".player .strip")
+    expect(strips).to_have_count(2, timeout=60_000)
+    with tracked_masks(demo) as masks:
+        assert len(masks.frame_indices) == 150
+        before = masks.mask_at(20)
+
+    settle(page)
+    width = strips.first.bounding_box()["width"]
+    strips.first.click(position={"x": width * 60.5 / 150, "y": 10})
+    expect(page.locator(".player .now")).to_contain_text("frame 60")
+    page.get_by_role("button", name="Correct this frame").click()
+    field = page.get_by_label("Frame index (0 to 149)")
+    expect(field).to_have_value("60")
+    settle(page)
+    drag(page, (320, 240), boxes_of(demo, 60)[1])
+    until(lambda: len(saved(demo, 60)) >= 1, "the correction")
+    settle(page)
+    page.get_by_role("radio", name="From here on").click()
+    settle(page)
+    version = (demo.path / "track" / "mouse_day1.mp4" / "mask_list.h5").stat().st_mtime_ns
+    page.get_by_role("button", name="Track again from frame 60").click()
+    until(
+        lambda: (demo.path / "track" / "mouse_day1.mp4" / "mask_list.h5").stat().st_mtime_ns != version,
+        "tracking again",
+        60,
+    )
+    with tracked_masks(demo) as masks:
+        assert len(masks.frame_indices) == 150
+        assert np.array_equal(masks.mask_at(20), before)
+    problems = serious(page)
+    assert not problems, "\n".join(problems)
+    encoder = str(demo.path / "encoders" / "tiny-dinov2")
+    out = app.castle(
+        "latents",
+        "--project",
+        str(demo.path),
+        "--video",
+        "mouse_day1",
+        "--encoder",
+        encoder,
+        "--roi",
+        "1",
+        "--input-size",
+        "56",
+        "--stop",
+        "40f",
+        "--json",
+    )
+    (output,) = json.loads(out)["outputs"]
+    assert output["n_frames"] == 150
+    assert output["nan_rows"] == 110
