@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from castle_core.labels.model import Labels, folder_and_name
 from castle_core.labels.sides import side_pairs
-from castle_core.pose_pca import singleview_error
-from castle_core.scores import MAD_TO_SIGMA, PcaColumns
+from castle_core.pose_pca import SINGLEVIEW_VARIANCE, Subspace, fit_subspace
+from castle_core.scores import MAD_TO_SIGMA
 
 Kind = Literal["pca", "bone", "swap", "outside", "same place"]
 SUSPICIOUS_Z = 4.0
@@ -179,17 +179,18 @@ def _check_poses(
     notes: list[str] = []
     if len(names) < 2:
         return found, notes
-    errors = _errors(poses, poses)
+    subspaces = _subspaces(poses)
     swapped: set[int] = set()
-    if errors is None:
+    if subspaces is None:
         need = int(np.ceil(2 * len(names) * _FOLDS / (_FOLDS - 1))) + 1
         notes.append(
             f"Unusual poses and exchanged sides are looked for once about {need} frames are labelled "
             f"(now {poses.shape[0]}; twice the {len(names)} keypoints are needed)."
         )
     else:
+        errors = _errors(poses, np.arange(poses.shape[0]), subspaces)
         z = _robust_z(errors, _FLOOR_PX)
-        found += _swaps(poses, names, errors, z)
+        found += _swaps(poses, names, errors, z, subspaces)
         swapped = {at for at, *_ in found}
         for at, k in zip(*np.nonzero(np.nan_to_num(z) >= threshold), strict=True):
             if int(at) not in swapped:
@@ -216,20 +217,23 @@ def _check_poses(
     return found, notes
 
 
-def _errors(poses: npt.NDArray[np.float64], fit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
-    """Return each point's distance (m, K) from the subspace of the other parts' `fit`; None with too few poses."""
-    m, n_keypoints = poses.shape[:2]
-    columns = PcaColumns((tuple(range(n_keypoints)),))
-    errors = np.full((m, n_keypoints), np.nan)
-    part = np.arange(m) % _FOLDS
-    for fold in range(_FOLDS):
-        rows = part == fold
-        if not rows.any():
-            continue
-        result = singleview_error(poses[rows], fit[~rows], columns)
-        if result is None:
-            return None
-        errors[rows] = result[0]
+def _subspaces(poses: npt.NDArray[np.float64]) -> list[Subspace] | None:
+    """Fit one subspace for each part, to the poses of all other parts; None with too few poses."""
+    part = np.arange(poses.shape[0]) % _FOLDS
+    flat = poses.reshape(poses.shape[0], -1)
+    found = [fit_subspace(flat[part != fold], SINGLEVIEW_VARIANCE) for fold in range(min(_FOLDS, len(poses)))]
+    return [each for each in found if each is not None] if all(each is not None for each in found) else None
+
+
+def _errors(
+    poses: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], subspaces: list[Subspace]
+) -> npt.NDArray[np.float64]:
+    """Return the distance (m, K) of each point of `poses` (m, K, 2), frames `rows`, from the other parts' subspace."""
+    errors = np.full(poses.shape[:2], np.nan)
+    for fold, subspace in enumerate(subspaces):
+        own = rows % _FOLDS == fold
+        if own.any():
+            errors[own] = subspace.distances(poses[own].reshape(int(own.sum()), -1))
     return errors
 
 
@@ -248,6 +252,7 @@ def _swaps(
     names: tuple[str, ...],
     errors: npt.NDArray[np.float64],
     z: npt.NDArray[np.float64],
+    subspaces: list[Subspace],
 ) -> list[_Found]:
     pairs = side_pairs(names)
     if not pairs:
@@ -256,20 +261,19 @@ def _swaps(
     if len(pairs) > 1:
         trials.append(pairs)
     before = _total(errors)
-    usual = float(np.nanmedian(before))
+    # only poses that are odd as they are can be better the other way
+    odd = np.flatnonzero(before > 2 * float(np.nanmedian(before)) + _FLOOR_PX)
     best: dict[int, tuple[float, tuple[tuple[int, int], ...]]] = {}
     for trial in trials:
-        other = poses.copy()
+        other = poses[odd].copy()
         for a, b in trial:
             other[:, [a, b]] = other[:, [b, a]]
-        result = _errors(other, poses)
-        if result is None:
-            continue
-        after = _total(result)
+        after = _total(_errors(other, odd, subspaces))
         places = [place for pair in trial for place in pair]
-        both = np.isfinite(poses[:, places, 0]).all(axis=1) if len(trial) == 1 else np.ones(len(poses), bool)
-        for at in np.flatnonzero(both & (after < _SWAP_GAIN * before) & (before > 2 * usual + _FLOOR_PX)):
-            score = float(before[at] / max(after[at], _FLOOR_PX))
+        both = np.isfinite(poses[odd][:, places, 0]).all(axis=1) if len(trial) == 1 else np.ones(odd.size, bool)
+        for place in np.flatnonzero(both & (after < _SWAP_GAIN * before[odd])):
+            at = int(odd[place])
+            score = float(before[at] / max(after[place], _FLOOR_PX))
             if score > best.get(int(at), (0.0, ()))[0]:
                 best[int(at)] = (score, trial)
     found: list[_Found] = []
