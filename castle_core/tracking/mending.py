@@ -83,7 +83,7 @@ def mend_masks(
     """Fill losses of up to `longest_gap` frames and drop pieces below `smallest_piece` pixels in a video's masks.
 
     Only losses that begin and end with the ROI are filled, on tracked frames that follow each other; another ROI's
-    pixels are never taken. A file that we did not write is kept in ``.castle/trash``.
+    pixels are never taken. The earlier file is kept in ``.castle/trash``.
 
     Raises
     ------

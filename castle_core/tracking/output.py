@@ -253,9 +253,9 @@ def _check_written(path: Path, summary: TrackSummary) -> None:
             raise RoiError(f"The mask of frame {missing[0]} is missing after writing. Is the disk full? Try again.")
 
 
-def _publisher(target: Target, task: Task) -> Any:
+def _publisher(target: Target, task: Task, *, always: bool = False) -> Any:
     def publish(temporary: Path, final: Path) -> None:
-        if final.exists() and not is_ours(final):
+        if final.exists() and (always or not is_ours(final)):
             task.log(f"  the earlier masks of {target.video_name} are kept in {_keep_copy(final, target.cache)}")
         task.publish(temporary, final)
 
@@ -278,7 +278,7 @@ def _keep_copy(masks: Path, cache: Path) -> Path:
 def rewrite_masks(
     target: Target, changed: Iterator[tuple[int, Mask]], entry: dict[str, Any], task: Task
 ) -> TrackSummary:
-    """Replace some frames of a mask file by others; the rest is copied as stored.
+    """Replace some frames of a mask file by others; the rest is copied as stored, the earlier file kept in the trash.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def rewrite_masks(
             raise RoiError(f"{target.video_name} has no masks yet. Track it first.")
         builder = SummaryBuilder(target.n_frames)
         fresh = not is_ours(target.masks)
-        with atomic_path(target.masks, publish=_publisher(target, task)) as temporary:
+        with atomic_path(target.masks, publish=_publisher(target, task, always=True)) as temporary:
             base = _Source(target.masks)
             try:
                 with MaskListWriter(

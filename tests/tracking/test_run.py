@@ -1,6 +1,9 @@
 """From drawings to ``mask_list.h5``: shards, merging, what stays, what is refused, and going on after a crash."""
 
 import json
+import subprocess
+import sys
+import time
 
 import h5py
 import numpy as np
@@ -172,6 +175,7 @@ def test_short_losses_are_filled_and_specks_dropped(project):
     assert (found[3][20:30, 16:26] == 1).mean() > 0.9
     assert found[3][0, 0] == 0
     assert (found[5][60:64, 60:70] == 2).all()
+    assert len(list((project.cache_dir / "trash").rglob("*.h5"))) == 1
     with pytest.raises(ConfigError):
         mend_masks(project, "a")
 
@@ -199,3 +203,31 @@ def test_castles_real_file_comes_through_unchanged(shared_data, tmp_path):
             assert (copy.n_frames, copy.n_rois) == (masks.n_frames, masks.n_rois)
             for i in masks.frame_indices[::20]:
                 np.testing.assert_array_equal(copy.mask_at(int(i)), masks.mask_at(int(i)))
+
+
+@pytest.mark.heavy
+def test_a_killed_process_loses_one_shard_at_most(project):
+    script = (
+        "import sys; from castle_core.projects import Project; from castle_core.prompts import Prompt\n"
+        "from castle_core.tracking import run; from castle_core.tracking.settings import TrackSettings\n"
+        "run._SHARD_FRAMES['background'] = 16\n"
+        "run.track_video(Project.open(sys.argv[1]), 'a', [Prompt(0, 1, 'box', [6, 18, 26, 42])], TrackSettings())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(project.path)])
+    try:
+        deadline = time.monotonic() + 120
+        shards = project.cache_dir / "tracking" / "a.mp4"
+        while len(list(shards.glob("*/run-0/0*/rows.npz"))) < 2 and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    finally:
+        process.kill()
+    done = len(list(shards.glob("*/run-0/0*/rows.npz")))
+    rest = StopAt(10_000)
+    track_video(project, "a", [BOX], TrackSettings(), task=rest)
+    assert done == 0 or min(rest.seen, default=N) >= 16 * min(done, 3)
+    track_video(project, "b", [BOX], TrackSettings())
+    first, second = masks_of(project, "a"), masks_of(project, "b")
+    assert all((first[i] == second[i]).all() for i in range(N))
