@@ -109,6 +109,10 @@ class Axis:
         pixels = (xs - self.centre[0]) * self.heading[0] + (ys - self.centre[1]) * self.heading[1]
         return np.asarray((pixels - self.low) / max(self.high - self.low, 1e-9))
 
+    def reversed(self) -> "Axis":
+        """Return the same axis with the head at the other end."""
+        return Axis(self.centre, -self.heading, -self.high, -self.low, self.sure)
+
 
 def axis_of(core: Flags, thin: Flags, before: npt.NDArray[np.float64] | None) -> Axis:
     """Measure the axis of a core; the tail lies behind, else the heading is the one nearer to the one before.

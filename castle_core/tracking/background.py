@@ -20,6 +20,7 @@ Mask = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 _SMALLEST = 0.2  # of the drawn area: a smaller piece is not the animal
 _LARGEST = 4.0
+_BELIEVED_AFTER = 12
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Animal:
     heading : (2,) float64, or None
     lost : int
         Frames since it was seen.
+    doubt : int
+        Frames in a row in which the tail seemed to be at the other end.
     """
 
     anatomy: Anatomy
@@ -41,6 +44,7 @@ class Animal:
     velocity: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     heading: npt.NDArray[np.float64] | None = None
     lost: int = 0
+    doubt: int = 0
 
     def expected(self) -> npt.NDArray[np.float64] | None:
         """Return where it should be in the next frame; it slows down where it is not seen."""
@@ -169,6 +173,13 @@ class BackgroundTracker:
         if not core.any():
             core = blob
         axis = axis_of(core, blob & ~core, animal.heading)
+        if animal.heading is not None and animal.lost == 0 and axis.heading @ animal.heading < 0:
+            # No animal turns round within a frame: the outline deceives, unless it goes on saying so.
+            animal.doubt += 1
+            if animal.doubt < _BELIEVED_AFTER:
+                axis = axis.reversed()
+        else:
+            animal.doubt = 0
         painted = np.zeros(blob.shape, np.uint8)
         paint_parts(animal.anatomy, blob, core, axis, painted)
         window[painted > 0] = painted[painted > 0]
@@ -243,6 +254,7 @@ class BackgroundTracker:
                     "velocity": animal.velocity.tolist(),
                     "heading": None if animal.heading is None else animal.heading.tolist(),
                     "lost": animal.lost,
+                    "doubt": animal.doubt,
                 }
                 for animal in self.animals
             ]
@@ -254,7 +266,7 @@ class BackgroundTracker:
             animal.centre = None if values["centre"] is None else np.array(values["centre"])
             animal.velocity = np.array(values["velocity"])
             animal.heading = None if values["heading"] is None else np.array(values["heading"])
-            animal.lost = int(values["lost"])
+            animal.lost, animal.doubt = int(values["lost"]), int(values["doubt"])
 
 
 def _takes_an_animal_for_shadow(model: BackgroundModel, video: Video, masks: Mapping[int, Mask]) -> bool:

@@ -217,7 +217,7 @@ def _ranked(samples: Bytes, share: float) -> Bytes:
         result[top : top + 16] = np.take_along_axis(rows, order[..., None], axis=0).mean(axis=0).round()
     # Noise makes a high rank a little too bright: most pixels of most samples are floor and tell by how much.
     shift = np.median(samples[::3, ::4, ::4].astype(np.int16) - result[None, ::4, ::4], axis=(0, 1, 2))
-    return np.clip(result + shift, 0, 255).round().astype(np.uint8)
+    return np.asarray(np.clip(result + shift, 0, 255).round(), np.uint8)
 
 
 def _without_sleeper(
