@@ -16,7 +16,7 @@ from ui.words import counted, plain
 
 def latent_files(project: Project) -> tuple[LatentFile, ...]:
     """Return the project's latent files; where there are none, say how to get some."""
-    files = list_latent_files(project)
+    files = tuple(file for file in list_latent_files(project) if file.kind == "rows")
     if not files:
         st.info(
             "There are no latents in this project yet. Extract some, or open a CASTLE project that has them.",

@@ -73,8 +73,8 @@ def codes(file: Held, query: QueryParams) -> Response:
         k, seed = _whole(query, "k", 8, 1, MAX_CLUSTERS), _whole(query, "seed", 0, 0, 2**31 - 1)
         found = held.clusters(file, k, seed).labels
     elif by == "channel":
-        channel, values = _whole(query, "c", 0, 0, summary.dim - 1), []
-        values = np.concatenate([part[:, channel] for _, part in held.rows(file).pieces()])
+        channel = _whole(query, "c", 0, 0, summary.dim - 1)
+        values = np.concatenate([part[:, channel].copy() for _, part in held.rows(file).pieces()])
         spread = float(summary.spread[channel]) or 1.0
         scaled = np.clip((values - summary.centre[channel]) / (6 * spread) + 0.5, 0, 1)
         found = np.where(summary.valid, np.nan_to_num(scaled) * 250, MISSING).astype(np.uint8)
