@@ -38,6 +38,7 @@ def complete(project, server, model="m1"):
     return report
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(400)  # two starts of a server
 def test_server_killed_in_the_middle_of_a_push_and_of_a_pull(label_studio):
     project = make_project(indices=range(120))
@@ -121,6 +122,7 @@ def test_one_writer_at_a_time(server, monkeypatch):
     assert push(project, server, PushConfig()).skipped == 3
 
 
+@pytest.mark.heavy
 def test_two_pushes_at_the_same_time_make_every_task_once(label_studio):
     project = make_project(indices=range(30))
     write_model(project, "m1", n=30)
