@@ -21,7 +21,7 @@ PAGES = [
 
 def main() -> None:
     """Run one page with all that surrounds it."""
-    st.set_page_config(page_title="Castle Studio", page_icon="🏰", layout="wide", initial_sidebar_state="expanded")
+    st.set_page_config(page_title="Castle Studio", page_icon="🏰", layout="wide", initial_sidebar_state="auto")
     st.html(_STYLE)
     page = st.navigation(
         [st.Page(path, title=title, icon=icon, default=i == 0) for i, (path, title, icon) in enumerate(PAGES)]

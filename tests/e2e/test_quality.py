@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from steps import open_project, wait_for_board
+from steps import extract_button, open_project, wait_for_board
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -47,6 +47,14 @@ def test_no_serious_accessibility_problem(page, app, big_board, scheme):
     expect(page.get_by_role("heading", name="Label export")).to_be_visible()
     problems += serious(page)
     assert not problems, "\n".join(dict.fromkeys(problems))
+
+
+def test_a_narrow_window_shows_the_page_and_not_the_side_bar(page, app, big_board):
+    page.set_viewport_size({"width": 400, "height": 800})
+    open_project(page, app, "board")
+    extract_button(page).click(trial=True)  # fails where the side bar lies over it
+    expect(page.get_by_role("link", name="Label export").first).not_to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 def key_to_paint(page, key):
