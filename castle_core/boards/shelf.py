@@ -232,7 +232,7 @@ def _export(project: "Project", board: Board, task: Task, who: str) -> Written:
                 context=board.context,
                 picks=entries,
                 round_info=replace(info, coverage=coverage),
-                task=TaskPart(task, place, len(by_video), board.video(stem).name),
+                task=TaskPart(task, place, len(by_video)),  # its messages name the video
             )
         )
     return Written(

@@ -217,6 +217,18 @@ def test_writing_a_board(project):
         boards.write_board(project, "b1")
 
 
+def test_progress_names_each_video_once(project):
+    boards.save_board(project, _board(stems=("mouse", "rat")))
+    said = []
+
+    class Listening(Task):
+        def progress(self, done, total, message=""):
+            said.append(message)
+
+    boards.write_board(project, "b1", Listening())
+    assert set(said) == {"mouse", "rat"}
+
+
 def test_an_empty_board_is_not_written(project):
     boards.save_board(project, _board().with_state([0, 1, 2], "drop"))
     with pytest.raises(SelectionError, match="nothing to write"):
