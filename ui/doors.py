@@ -113,7 +113,7 @@ def doors() -> None:
     with left.container(border=True, height="stretch", key="door-demo"):
         st.subheader(":material/science: Demo project", anchor=False)
         st.markdown(
-            "Two short videos of a made-up animal, with labels, masks and two models' predictions. "
+            "Two short videos of a made-up animal, with its true poses, masks and two models' predictions. "
             "Ready in half a minute."
         )
         st.space("stretch")
