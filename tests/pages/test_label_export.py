@@ -77,6 +77,14 @@ def test_keypoints_are_taken_over_from_a_file(run, labelled):
     assert labelled.skeleton == (("nose", "ear"),)
 
 
+def test_without_labels_only_frames_to_label_can_go_out(run, project):
+    at = section(run("mice", PAGE), "files")
+    assert any("Nothing is labelled yet" in each.value for each in at.info)
+    assert [each.key for each in at.button if (each.key or "").startswith("export-") and not each.disabled] == [
+        "export-label-studio"
+    ]
+
+
 def test_check_and_exports_are_jobs(run, labelled):
     from castle_core.job_functions import job_function
     from castle_core.progress import QUIET

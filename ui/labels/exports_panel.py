@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from castle_core.errors import CastleError
+from castle_core.labelled import all_label_files
 from castle_core.labels.exporting import FORMATS
 from castle_core.labels.in_project import label_state
 from castle_core.labels.keypoints import read_keypoints
@@ -32,18 +33,26 @@ def exports_panel(project: Project, view: str | None) -> None:
     with left:
         st.subheader("Out", anchor=False)
         st.caption("A file is prepared here, then it can be downloaded. The project itself stays as it is.")
+        empty = not all_label_files(project.path)
+        if empty:
+            st.info(
+                "Nothing is labelled yet: only the frames to label can go out, for Label Studio.",
+                icon=":material/label_off:",
+            )
         columns = st.columns(2)
         for place, name in enumerate(_SHOWN):
             with columns[place % 2], st.container(border=True, key=f"format-{name}"):
                 st.markdown(f"**{FORMATS[name].title}**")
                 st.caption(FORMATS[name].help)
-                export_button(project, name, view)
+                export_button(project, name, view, disabled=empty and name != "label-studio")
     with right:
         st.subheader("In", anchor=False)
         _import(project, view)
 
 
-def export_button(project: Project, name: str, view: str | None, *, label: str = "Prepare") -> None:
+def export_button(
+    project: Project, name: str, view: str | None, *, label: str = "Prepare", disabled: bool = False
+) -> None:
     """Show Prepare, the bar while it is prepared, or the download."""
     path = str(project.path)
     mine = [
@@ -56,7 +65,7 @@ def export_button(project: Project, name: str, view: str | None, *, label: str =
         _bar(active.id)
         return
     last = max(mine, key=lambda job: job.id, default=None)
-    if last is not None and last.state == "failed":
+    if last is not None and last.state == "failed" and not disabled:
         st.error(plain(last.error or "The export failed."), icon=":material/error:")
     made = last.result if last is not None and last.state == "finished" and last.result else None
     if made and label_state(project) in str(made["path"]):
@@ -74,6 +83,7 @@ def export_button(project: Project, name: str, view: str | None, *, label: str =
         icon=":material/inventory_2:",
         on_click=_export,
         args=(path, name, view),
+        disabled=disabled,
         help=f"{FORMATS[name].title}: {FORMATS[name].help}",
     )
 
