@@ -231,3 +231,46 @@ def test_a_killed_process_loses_one_shard_at_most(project):
     track_video(project, "b", [BOX], TrackSettings())
     first, second = masks_of(project, "a"), masks_of(project, "b")
     assert all((first[i] == second[i]).all() for i in range(N))
+
+
+def test_a_break_in_the_middle_costs_those_frames_only(tmp_path):
+    project = Project.create(tmp_path / "torn")
+    (project.path / "videos").mkdir(exist_ok=True)
+    path = project.path / "videos" / "a.mp4"
+    with VideoWriter(path, fps=30, width=WIDTH, height=HEIGHT, gop=15, preset="ultrafast") as writer:
+        for i in range(N):
+            writer.write(paint(i))
+    with project.open_video("a") as video:  # the index is kept, as for a video that was damaged later
+        packets = video.packet_sizes
+    data = bytearray(path.read_bytes())
+    begin = data.find(b"mdat") + 4 + int(packets[:15].sum())
+    data[begin + 8 : begin + int(packets[15:30].sum())] = b"\xff" * (int(packets[15:30].sum()) - 8)
+    path.write_bytes(data)
+    report = track_video(project, "a", [BOX], TrackSettings())
+    assert report.undecodable
+    assert set(report.undecodable) <= set(range(15, 30))
+    found = masks_of(project)
+    assert set(found) == set(range(N)) - set(report.undecodable)
+    assert (found[45][22:38, 55:67] == 1).mean() > 0.8
+    with pytest.raises(RoiError, match=rf"[Ff]rame {report.undecodable[0]} of a.mp4"):
+        track_video(project, "a", [Prompt(report.undecodable[0], 1, "box", [6, 18, 26, 42])], TrackSettings())
+    assert set(masks_of(project)) == set(found)
+
+
+def test_the_command_tracks_and_says_where(project, capsys):
+    from castle_core.cli.app import app
+
+    answer = app(
+        [
+            *("rois", "track", "--project", str(project.path), "--video", "a", "--video", "b.mp4"),
+            *("--box", "0:1:6,18,26,42", "--stop", "30f", "--json"),
+        ],
+        standalone_mode=False,
+    )
+    assert not answer
+    said = json.loads(capsys.readouterr().out)
+    assert [(one["video"], one["frames"], one["rois"], one["lost"]) for one in said["tracked"]] == [
+        ("a.mp4", 30, [1], {"1": 0}),
+        ("b.mp4", 30, [1], {"1": 0}),
+    ]
+    assert sorted(masks_of(project, "b")) == list(range(30))
