@@ -38,14 +38,16 @@ def export_job(task: Task, *, project: str, owner: str, format: str, view: str |
     if format not in FORMATS:
         raise ConfigError(f"There is no format {format!r}. There are: {', '.join(FORMATS)}.")
     ending = FORMATS[format].ending or ".zip"
-    folder = make_folder(opened.cache_dir / "exports" / format)
+    # Each view has a folder of its own, or one view's download would hold another's labels.
+    folder = make_folder(opened.cache_dir / "exports" / safe_name(f"{format}_{view}" if view else format))
     out = folder / f"{label_state(opened)}{ending}"
     for old in folder.iterdir():
         if not old.name.startswith("."):
             with contextlib.suppress(OSError):
                 old.unlink()
     done = export_labels(opened, format, out, view=view, task=task)
-    name = safe_name(f"{opened.name}_{format}{ending}")
+    parts = [opened.name, view, format if ending == ".zip" else None]  # mice_top_dlc.zip, mice.pkg.slp
+    name = safe_name("_".join(part for part in parts if part) + ending)
     return {
         "path": str(out),
         "name": name,

@@ -1,5 +1,7 @@
 """The page Label export: keypoints, checks and files, without a browser."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest_pages import own_state
@@ -122,6 +124,38 @@ def test_an_export_job_gives_a_file_and_the_old_one_goes(labelled):
     other = run(QUIET, project=str(labelled.path), owner="me", format="dlc")
     assert other["path"] != first["path"]
     assert not Path(first["path"]).exists()
+
+
+def test_exports_of_two_views_are_two_files(labelled):
+    import zipfile
+
+    from castle_core.job_functions import job_function
+    from castle_core.progress import QUIET
+
+    whole = labelled.path / "CollectedData.csv"
+    lines = whole.read_text().splitlines(keepends=True)
+    (labelled.path / "CollectedData_top.csv").write_text("".join(lines))
+    (labelled.path / "CollectedData_side.csv").write_text("".join(lines[:-1]))
+    whole.unlink()
+    run = job_function("export_labels")
+    made = {
+        view: run(QUIET, project=str(labelled.path), owner="me", format="coco", view=view) for view in ("top", "side")
+    }
+    assert [made[view]["name"] for view in made] == ["mice_top_coco.zip", "mice_side_coco.zip"]
+    for view, n_frames in (("top", 3), ("side", 2)):
+        with zipfile.ZipFile(made[view]["path"]) as archive:
+            document = json.loads(archive.read("annotations.json"))
+        assert len(document["annotations"]) == n_frames
+
+
+def test_sleap_files_have_short_names(labelled):
+    pytest.importorskip("sleap_io")
+    from castle_core.job_functions import job_function
+    from castle_core.progress import QUIET
+
+    run = job_function("export_labels")
+    for name, expected in (("slp", "mice.slp"), ("pkg-slp", "mice.pkg.slp")):
+        assert run(QUIET, project=str(labelled.path), owner="me", format=name)["name"] == expected
 
 
 def test_an_import_job_says_the_users_name_of_the_file(labelled, tmp_path):
