@@ -1,5 +1,8 @@
 """The Inspector without a browser: the list, the views, the numbers behind the canvases, what goes to labelling."""
 
+import json
+import sqlite3
+
 import numpy as np
 import pytest
 
@@ -73,6 +76,58 @@ def test_a_lasso_goes_to_labelling(run, latents):
     assert not set(job.settings["frames"]) & {10, 11, 12}
 
 
+def test_what_became_of_sending_is_told_truly(run, latents):
+    from castle_core.state import castle_state
+
+    table = JobTable()
+    at = run("mice", PAGE)
+    at.segmented_control(key="inspector-view").set_value("Clusters").run()
+    at.button(key="inspector-label").click().run()
+    (job,) = table.list()
+    assert not at.success
+    for end, error, said in (("failed", "No space left on the disk.", "error"), ("finished", None, "success")):
+        with sqlite3.connect(castle_state() / "jobs.sqlite") as jobs:
+            jobs.execute("UPDATE jobs SET state = ?, error = ? WHERE id = ?", (end, error, job.id))
+        at.run()
+        assert bool(at.success) == (said == "success")
+        assert [text.value for text in at.error] == ([error] if error else [])
+
+
+def test_the_token_map_is_run_frame_with_the_settings_of_the_file(run, project):
+    from castle_core.job_functions import job_function
+    from castle_core.job_functions.latents import config_from_json
+    from castle_core.progress import QUIET
+    from castle_core.state import castle_state
+
+    told = {"project": str(project.path), "owner": "local"}
+    config = {"encoder": "hog", "roi_ids": [0], "input_size": 64, "preprocess": {"letterbox": True}}
+    job_function("latents")(QUIET, videos=["walk"], config=config, **told)
+    at = run("mice", PAGE)
+    at.number_input(key="inspector-go").set_value(7).run()
+    at.button(key="inspector-tokens").click().run()
+    assert not at.exception, [error.value for error in at.exception]
+    (job,) = JobTable().list()
+    assert (job.kind, job.settings["video"], job.settings["frame_index"]) == ("run_frame", "walk", 7)
+    asked = config_from_json(job.settings["config"])
+    assert (asked.encoder, asked.roi_ids, asked.input_size, asked.preprocess.letterbox) == ("hog", (0,), 64, True)
+    result = job_function("run_frame")(QUIET, **job.settings, **told)
+    with sqlite3.connect(castle_state() / "jobs.sqlite") as jobs:
+        jobs.execute(
+            "UPDATE jobs SET state = 'finished', result = ? WHERE id = ?", (json.dumps(result, default=str), job.id)
+        )
+    at.run()
+    assert not at.exception, [error.value for error in at.exception]
+    assert any("Patch: row" in caption.value for caption in at.caption)
+    at.number_input(key="inspector-go").set_value(8).run()
+    assert not any("Patch: row" in caption.value for caption in at.caption)
+    assert at.button(key="inspector-tokens").label == "Show its token map"
+
+
+def test_no_token_map_where_the_file_does_not_tell_its_settings(run, latents):
+    at = run("mice", PAGE)
+    assert "inspector-tokens" not in [button.key for button in at.button]
+
+
 def test_the_job_leaves_a_board_and_nothing_taken_twice(latents):
     from castle_core.boards import list_boards
     from castle_core.errors import SelectionError
@@ -119,8 +174,6 @@ def test_the_export_job_writes_where_it_says(latents):
 
 
 def test_the_numbers_behind_the_canvases(latents):
-    import json
-
     from starlette.datastructures import QueryParams
 
     from ui.inspector import routes

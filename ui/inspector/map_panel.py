@@ -5,20 +5,22 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from castle_core.inspection import inside_polygon, spread_over, status_words
+from castle_core.inspection import inside_polygon, spread_over
 from castle_core.inspection.umap_layout import is_installed
 from castle_core.machine import clock
 from ui.components.scatter import scatter
 from ui.inspector import held
 from ui.inspector.frame_panel import frame_panel
 from ui.inspector.look import Look, frame_shown, keep_lasso, lasso_of, take_choice
-from ui.job_panel import live_bar
+from ui.inspector.token_panel import token_panel
+from ui.job_panel import ACTIVE, live_bar
 from ui.people import current_user
 from ui.server import jobs
 from ui.words import counted, plain
 
 _SESSION: Any = "session"
 JOB = "board_of_frames"
+_SENT = "inspector-sent"
 
 
 def map_panel(look: Look) -> None:
@@ -52,6 +54,7 @@ def map_panel(look: Look) -> None:
     if polygon and places is not None:
         corners = [(float(a), float(b)) for a, b in polygon]
         frames_panel(look, np.flatnonzero(inside_polygon(places, corners)), "inside the lasso", places)
+    token_panel(look)
 
 
 def _layout(look: Look) -> tuple[str, str]:
@@ -166,7 +169,7 @@ def _why_not(look: Look) -> str:
 
 def _send(look: Look, frames: np.ndarray, n: int, review: bool, what: str) -> None:
     chosen, others = spread_over(look.summary.scores, frames, n, taken=look.project.covered(look.file.stem))
-    jobs().submit(
+    st.session_state[_SENT] = jobs().submit(
         JOB,
         project=str(look.project.path),
         settings={
@@ -180,19 +183,25 @@ def _send(look: Look, frames: np.ndarray, n: int, review: bool, what: str) -> No
         owner=current_user(),
         title=f"Send {counted(len(chosen), 'frame')} to labelling",
     )
-    st.session_state["inspector-sent"] = True
 
 
 def _sent(look: Look) -> None:
-    if not st.session_state.get("inspector-sent"):
+    """Say how sending ended: of the job that was started here, for this project."""
+    number = st.session_state.get(_SENT)
+    job = next((job for job in jobs().list(project=str(look.project.path), limit=300) if job.id == number), None)
+    if job is None:
         return
-    if live_bar([JOB], project=str(look.project.path)):
+    if job.state in ACTIVE:
+        live_bar([JOB], project=str(look.project.path))
         return
-    st.success("The frames wait on a board on the page Extract frames, or are written there.", icon=":material/check:")
+    if job.state == "cancelled":
+        st.info("Sending was cancelled.", icon=":material/block:")
+        return
+    if job.state != "finished":
+        st.error(plain(job.error or "The frames could not be sent."), icon=":material/error:")
+        return
+    if job.settings.get("review"):
+        st.success("The frames wait on a board on the page Extract frames.", icon=":material/check:")
+    else:
+        st.success("The frames are written.", icon=":material/check:")
     st.page_link("pages/extract_frames.py", label="Look at the frames", icon=":material/arrow_forward:")
-
-
-def status_line(look: Look, frame_index: int) -> str:
-    """Return why a frame has no value; empty if it has one."""
-    code = int(look.summary.status[frame_index])
-    return plain(status_words(code)) if code else ""

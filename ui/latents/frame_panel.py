@@ -1,7 +1,7 @@
 """The last Run Frame: where its row lies, its token map in colours, and what is similar to a patch."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -17,6 +17,9 @@ from ui.latents.work import newest
 from ui.server import jobs
 from ui.words import code, plain
 
+if TYPE_CHECKING:
+    from castle_core.jobs import Job
+
 _EDGE = 518
 
 
@@ -26,6 +29,11 @@ def frame_panel(project: Project) -> None:
     if job is None:
         return
     st.subheader("Run Frame", anchor=False)
+    frame_result(job)
+
+
+def frame_result(job: "Job") -> None:
+    """Show what one Run Frame gave: its progress, its failure, or where its row lies and its token map."""
     if job.state in ACTIVE:
         _wait(job.id)
         return
