@@ -87,6 +87,10 @@ def test_without_labels_only_frames_to_label_can_go_out(run, project):
     ]
 
 
+def test_labelled_frames_that_nobody_chose_here_are_counted(run, labelled):
+    assert any(each.value.startswith("3 frames are labelled.") for each in run("mice", PAGE).info)
+
+
 def test_check_and_exports_are_jobs(run, labelled):
     from castle_core.job_functions import job_function
     from castle_core.progress import QUIET

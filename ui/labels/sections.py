@@ -9,7 +9,7 @@ from ui.labels.check_panel import check_panel
 from ui.labels.exports_panel import exports_panel
 from ui.labels.keypoints_panel import keypoints_panel
 from ui.labels.label_studio import label_studio
-from ui.words import plain
+from ui.words import counted, plain
 from ui.written_frames import frames_of, overview, videos_with_frames
 
 FRAMES, KEYPOINTS, CHECK, FILES = "frames", "keypoints", "check", "files"
@@ -64,7 +64,11 @@ def _frames(project: Project, n_keypoints: int) -> None:
         stem = st.selectbox("Video", stems, key="export-video") if len(stems) > 1 else stems[0]
         frames_of(project, str(stem))
         return
-    st.info("No frames are written yet. Choose some first.", icon=":material/photo_library:")
+    if labelled := project.counts().labelled:
+        text = f"{counted(labelled, 'frame is', 'frames are')} labelled. Choose more, and they are listed here."
+    else:
+        text = "No frames are written yet. Choose some first."
+    st.info(text, icon=":material/photo_library:")
     st.page_link("pages/extract_frames.py", label="Extract frames", icon=":material/arrow_back:")
 
 
