@@ -51,7 +51,8 @@ def main() -> None:
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"]{padding:2.25rem 2.5rem 4rem;max-width:1720px}
 .st-key-source button{padding:.25rem .7rem;min-height:2rem;height:auto;max-width:100%}
-.st-key-source button p{font-size:.8125rem;white-space:normal;text-align:left}.st-key-source button *{white-space:normal}
+.st-key-source button p{font-size:.8125rem;white-space:normal;text-align:left}
+.st-key-source button *{white-space:normal}
 [data-testid="stMain"] [data-testid="stCaptionContainer"]{opacity:.9;color:inherit}
 button[data-variant="segmented_control"],button[data-variant="pills"]{color:inherit!important}
 [data-testid="stSidebar"] hr{margin:.25rem 0 .5rem}
