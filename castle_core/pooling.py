@@ -14,7 +14,7 @@ def cell_weights(mask: npt.NDArray[np.uint8], roi_id: int, patch_size: int) -> n
 
     Parameters
     ----------
-    mask : (S, S) uint8 array
+    mask : (..., S, S) uint8 array
         ROI ids in the geometry of the encoder's input; 0 is background.
     roi_id : int
         1 … 255, or 0 for the whole picture (every pixel counts).
@@ -23,14 +23,16 @@ def cell_weights(mask: npt.NDArray[np.uint8], roi_id: int, patch_size: int) -> n
 
     Returns
     -------
-    (S / patch_size, S / patch_size) float32 array
+    (..., S / patch_size, S / patch_size) float32 array
         Pixels of the ROI in each cell; all zero if the ROI is not in the picture.
     """
-    side = mask.shape[0] // patch_size
+    *many, size, _ = mask.shape
+    side = size // patch_size
     if roi_id == 0:
-        return np.full((side, side), patch_size * patch_size, np.float32)
-    hits = (mask == roi_id).reshape(side, patch_size, side, patch_size)
-    return np.asarray(hits.sum(axis=(1, 3), dtype=np.int32), np.float32)
+        return np.full((*many, side, side), patch_size * patch_size, np.float32)
+    hits = (mask == roi_id).view(np.uint8).reshape(*many, side, patch_size, size)
+    rows = hits.sum(axis=-2, dtype=np.int32)  # along whole rows first: several times as fast as both axes at once
+    return np.asarray(rows.reshape(*many, side, side, patch_size).sum(axis=-1), np.float32)
 
 
 def pool_weighted(patch_tokens: Any, weights: Any) -> Any:

@@ -234,15 +234,18 @@ def _encode_batch(work: Work, batch: list[Prepared], status: npt.NDArray[np.uint
 def _status(work: Work, output: Output, batch: list[Prepared], shared: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Say for every frame of the batch whether this output has a row."""
     result = shared.copy()
-    for position, prepared in enumerate(batch):
-        if prepared.status != OK:
-            continue
-        if output.point is not None:
-            result[position] = _point_status(work, output, prepared)
-        elif output.roi_id and not prepared.tracked:
-            result[position] = NO_MASK
-        elif output.roi_id and not all((mask == output.roi_id).any() for mask in prepared.masks):
-            result[position] = ROI_ABSENT  # also where a turned picture has lost it over the edge
+    seen = [position for position, prepared in enumerate(batch) if prepared.status == OK]
+    if output.point is not None:
+        for position in seen:
+            result[position] = _point_status(work, output, batch[position])
+    elif output.roi_id and seen:
+        masks = np.array([batch[position].masks for position in seen])  # (frames, angles, S, S)
+        there = (masks == output.roi_id).any(axis=(2, 3)).all(axis=1)
+        for position, found in zip(seen, there, strict=True):
+            if not batch[position].tracked:
+                result[position] = NO_MASK
+            elif not found:
+                result[position] = ROI_ABSENT  # also where a turned picture has lost it over the edge
     return result
 
 
@@ -294,10 +297,10 @@ def _pool(
     if means:
         side = work.encoder.input_size // patch
         weights = np.zeros((tokens.patch_tokens.shape[0], len(means), side, side), np.float32)
-        for position, prepared in enumerate(batch):
-            if prepared.status == OK:
-                for column, k in enumerate(means):
-                    weights[position, column] = cell_weights(prepared.masks[angle], work.outputs[k].roi_id, patch)
+        seen = [position for position, prepared in enumerate(batch) if prepared.status == OK]
+        masks = np.stack([batch[position].masks[angle] for position in seen])
+        for column, k in enumerate(means):
+            weights[seen, column] = cell_weights(masks, work.outputs[k].roi_id, patch)
         pooled = pool_weighted(tokens.patch_tokens, torch.from_numpy(weights)).cpu().numpy()[:n]
         for column, k in enumerate(means):
             yield k, pooled[:, column]
