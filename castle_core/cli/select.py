@@ -31,7 +31,13 @@ def select(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same frames.")] = 0,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Look at every frame.")] = False,
     features: Annotated[str, typer.Option(help="What frames are compared by: gradients or pixels.")] = "gradients",
-    latents: Annotated[Path | None, typer.Option(help="For the method latents: an .npz file, or a folder.")] = None,
+    latents: Annotated[
+        str,
+        typer.Option(
+            help="For the method latents: an .npz file, a folder, or a kind of latents of the project. "
+            "Default: the only kind that its videos have."
+        ),
+    ] = "",
     budget: Annotated[int | None, typer.Option(min=1, help="So many frames over all videos together.")] = None,
     minimum: Annotated[int, typer.Option(min=0, help="With a budget: frames of each video at least.")] = 0,
     maximum: Annotated[int | None, typer.Option(min=1, help="With a budget: frames of each video at most.")] = None,
@@ -55,7 +61,7 @@ def select(
         "min_gap": min_gap,
         "seed": seed,
         "exhaustive": exhaustive,
-        "latents": latents,
+        "latents": Path(latents) if latents or method == "latents" else None,
     }
     config = SelectionConfig.from_json(values)
     opened, entries = _in_project(project, videos)
@@ -63,15 +69,20 @@ def select(
         if opened is None:
             from castle_core.video import open_video
 
-            readers = [stack.enter_context(open_video(_path_of(name))) for name in videos]
+            paths = [_path_of(name) for name in videos]
+            folders = {path.parent.parent for path in paths if path.parent.name == "videos"}
+            home = next(iter(folders)) if len(folders) == 1 else None
+            configs = _with_latents(config, latents, [path.stem for path in paths], home)
+            readers = [stack.enter_context(open_video(path)) for path in paths]
             covered: list[Sequence[int]] = [()] * len(readers)
         else:
+            configs = _with_latents(config, latents, [entry.stem for entry in entries], opened.path)
             readers = [stack.enter_context(opened.open_video(entry.stem)) for entry in entries]
             covered = [opened.covered(entry.stem) for entry in entries]
-        selections = _choose(readers, covered, config, budget, minimum, maximum)
+        selections = _choose(readers, covered, configs, budget, minimum, maximum)
     report = _report(selections, readers, joint=budget is not None)
     if opened is not None:
-        report["written"] = _write(opened, entries, selections, config, budget, context)
+        report["written"] = _write(opened, entries, selections, configs, budget, context)
         report["directory"] = [str(opened.frames_folder(entry.stem)) for entry in entries]
     for selection in selections:
         for line in selection.warnings:
@@ -103,10 +114,31 @@ def _in_project(project: str | None, videos: Sequence[str]) -> "tuple[Project | 
     return opened, [opened.require_video(name) for name in videos]
 
 
+def _with_latents(
+    config: "SelectionConfig", latents: str, stems: Sequence[str], project: Path | None
+) -> "list[SelectionConfig]":
+    """Return the settings of each video, with the latents of their project where no file or folder was named."""
+    from dataclasses import replace
+
+    from castle_core.errors import ConfigError
+    from castle_core.latent_files import choose_latents
+
+    if config.method != "latents" or (latents and Path(latents).exists()):
+        return [config] * len(stems)
+    if project is None:
+        raise ConfigError(
+            f"There is no file of latents {latents}. Name one with --latents."
+            if latents
+            else "These videos are not in a project, so name their latents: --latents FILE.npz, or a folder."
+        )
+    found = choose_latents(project, stems, latents)
+    return [replace(config, latents=found[stem]) for stem in stems]
+
+
 def _choose(
     readers: "Sequence[Video]",
     covered: Sequence[Sequence[int]],
-    config: "SelectionConfig",
+    configs: "Sequence[SelectionConfig]",
     budget: int | None,
     minimum: int,
     maximum: int | None,
@@ -118,12 +150,12 @@ def _choose(
         try:
             before = {str(video.path): frames for video, frames in zip(readers, covered, strict=True)}
             return select_from_videos(
-                readers, config, budget=budget, minimum=minimum, maximum=maximum, covered=before, task=task
+                readers, configs, budget=budget, minimum=minimum, maximum=maximum, covered=before, task=task
             )
         finally:
             task.close()
     selections = []
-    for video, frames in zip(readers, covered, strict=True):
+    for video, config, frames in zip(readers, configs, covered, strict=True):
         task = TerminalTask(video.path.name)
         try:
             selections.append(select_frames(video, config, covered=frames, task=task))
@@ -165,18 +197,18 @@ def _write(
     project: "Project",
     entries: "Sequence[VideoEntry]",
     selections: "Sequence[Selection]",
-    config: "SelectionConfig",
+    configs: "Sequence[SelectionConfig]",
     budget: int | None,
     context: int,
 ) -> int:
     from castle_core import frames
 
     written = 0
-    settings = {**config.to_json(), "context": context, **({"budget": budget} if budget is not None else {})}
     round_id = frames.new_id()
-    for entry, selection in zip(entries, selections, strict=True):
+    for entry, selection, config in zip(entries, selections, configs, strict=True):
         if not selection.picks:
             continue
+        settings = {**config.to_json(), "context": context, **({"budget": budget} if budget is not None else {})}
         info = frames.new_round(
             config.method, settings=settings, seed=config.seed, coverage=selection.coverage.to_json(), id=round_id
         )

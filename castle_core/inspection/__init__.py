@@ -1,8 +1,9 @@
 """Look at latent files: what they hold, which frames are alike, where there are gaps; and hand them on."""
 
-from castle_core.inspection.catalogue import LatentFile, find_latent_file, list_latent_files
+from castle_core.inspection.catalogue import LatentFile, find_latent_file, latent_path, list_latent_files
 from castle_core.inspection.clusters import Bout, Clusters, bouts_of, cluster, example_bouts
 from castle_core.inspection.exports import export_csv, export_npy, export_nwb
+from castle_core.inspection.feature_maps import FeatureMap, read_map_status, read_tokens
 from castle_core.inspection.gaps import Gap, count_by_status, find_gaps, status_words
 from castle_core.inspection.lasso import inside_polygon, spread_over
 from castle_core.inspection.neighbours import Neighbour, nearest_frames
@@ -13,6 +14,7 @@ from castle_core.inspection.windows import Window, channel_order, heat_map, scor
 __all__ = [
     "Bout",
     "Clusters",
+    "FeatureMap",
     "Gap",
     "LatentFile",
     "Neighbour",
@@ -33,9 +35,12 @@ __all__ = [
     "heat_map",
     "inside_polygon",
     "is_quick",
+    "latent_path",
     "list_latent_files",
     "nearest_frames",
     "open_rows",
+    "read_map_status",
+    "read_tokens",
     "rows_of",
     "scores_window",
     "spread_over",

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from castle_core.errors import CastleError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from castle_core.projects import Project
 
 Kind = Literal["rows", "map"]
+_PLACES = ("latent/*.npz", "latent/*/*.npz", "latent/*/*_map.h5")
 _NAME = re.compile(r"(?P<stem>.+)_ROI_(?P<roi>\d+)_(?P<rest>.+)")
 _POOLINGS = {
     "roi-mean": "ROI mean",
@@ -68,7 +69,7 @@ def list_latent_files(project: "Project") -> tuple[LatentFile, ...]:
     stems = {video.stem for video in project.videos()}
     registered = _registered(project)
     found = []
-    for pattern in ("latent/*.npz", "latent/*/*.npz", "latent/*/*_map.h5"):
+    for pattern in _PLACES:
         for path in project.path.glob(pattern):
             found.append(_describe(project, path, stems, registered))
     return tuple(sorted(found, key=lambda file: (file.stem, file.model, file.relative)))
@@ -82,10 +83,18 @@ def find_latent_file(project: "Project", relative: str) -> LatentFile:
     CastleError
         If it is not there: a path from a browser never leaves the project's latents.
     """
-    for file in list_latent_files(project):
-        if file.relative == relative:
-            return file
-    raise CastleError(f"There is no latent file {relative} any more. Choose another one.")
+    path = latent_path(project, relative)
+    return _describe(project, path, {video.stem for video in project.videos()}, _registered(project))
+
+
+def latent_path(project: "Project", relative: str) -> Path:
+    """Return the path of a listed file, without looking into it; raises as `find_latent_file` does."""
+    place = PurePosixPath(relative)
+    listed = any(len(place.parts) == each.count("/") + 1 and place.match(each) for each in _PLACES)
+    path = project.path / place
+    if not listed or ".." in place.parts or not path.is_file():
+        raise CastleError(f"There is no latent file {relative} any more. Choose another one.")
+    return path
 
 
 def _registered(project: "Project") -> dict[str, str]:

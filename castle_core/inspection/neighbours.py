@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from castle_core.errors import SelectionError
 from castle_core.inspection.rows import Rows
+from castle_core.inspection.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,9 @@ class Neighbour:
 
 def nearest_frames(
     rows: Rows,
+    summary: Summary,
     frame_index: int,
     *,
-    valid: npt.NDArray[np.bool_],
-    centre: npt.NDArray[np.float32],
     n: int = 12,
     min_gap: int = 1,
 ) -> list[Neighbour]:
@@ -32,12 +31,9 @@ def nearest_frames(
 
     Parameters
     ----------
-    rows : Rows
+    rows, summary
+        Of one file.
     frame_index : int
-    valid : (n,) bool
-        Frames that have a value.
-    centre : (D,) float32
-        Median of each channel.
     n : int
         Frames to find; fewer come back where there are fewer.
     min_gap : int
@@ -48,16 +44,17 @@ def nearest_frames(
     SelectionError
         If the frame itself has no value.
     """
+    valid = summary.valid
     if not (0 <= frame_index < rows.n and valid[frame_index]):
         raise SelectionError(f"Frame {frame_index} has no latent: nothing can be compared with it.")
-    one = rows.read(frame_index, frame_index + 1)[0] - centre
+    one = rows.read(frame_index, frame_index + 1)[0] - summary.centre
     one /= max(float(np.linalg.norm(one)), 1e-12)
     similarity = np.full(rows.n, -np.inf, np.float32)
-    along, length_of_centre = float(centre @ one), float(centre @ centre)
-    for first, part in rows.pieces():
-        product = part @ one - along
-        squared = np.einsum("nd,nd->n", part, part) - 2 * (part @ centre) + length_of_centre
-        similarity[first : first + len(part)] = product / np.sqrt(np.maximum(squared, 1e-12))
+    along = float(summary.centre @ one)
+    for first, part in rows.scan():
+        similarity[first : first + len(part)] = part @ one - along
+    with np.errstate(invalid="ignore"):
+        similarity /= np.maximum(summary.length, 1e-6)
     similarity[~valid] = -np.inf
     found: list[Neighbour] = []
     similarity[max(0, frame_index - min_gap + 1) : frame_index + min_gap] = -np.inf

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from castle_core.errors import EncoderError
 from castle_core.files import atomic_path, make_folder
+from castle_core.inspection.feature_maps import read_map_status
 from castle_core.inspection.rows import Rows, is_compressed, open_rows
 from castle_core.latents.npz import read_companions
 from castle_core.preprocess import OK, ROI_ABSENT
@@ -46,6 +47,8 @@ class Summary:
         Principal components of each frame, d <= 32, widest first; NaN where the frame has no value.
     explained : (d,) float32
         Share of the sample's variance that each component holds.
+    length : (n,) float32
+        Of each row, less the channels' medians (`centre`); NaN where the frame has no value.
     status : (n,) uint8
         See `castle_core.preprocess`; for foreign files ROI_ABSENT where the row is not finite.
     centre, spread : (D,) float32
@@ -58,6 +61,7 @@ class Summary:
 
     scores: Matrix
     explained: Matrix
+    length: Matrix
     status: npt.NDArray[np.uint8]
     centre: Matrix
     spread: Matrix
@@ -106,7 +110,7 @@ def is_quick(project: "Project", path: Path) -> bool:
     EncoderError
         If it is not a readable latent file.
     """
-    if (cache_folder(project, path) / "summary.npz").exists():
+    if path.suffix == ".h5" or (cache_folder(project, path) / "summary.npz").exists():
         return True
     if is_compressed(path):
         # Unpacked it is at most about four times as large; what the archive says is not believed.
@@ -122,11 +126,15 @@ def rows_of(project: "Project", path: Path) -> Rows:
 def summary_of(project: "Project", path: Path, task: Task = QUIET) -> Summary:
     """Return the summary of a latent file, from the cache where the file has not changed.
 
+    That of a feature map has its status and no channels: its numbers are looked at frame by frame (see `read_tokens`).
+
     Raises
     ------
     EncoderError
         If the file cannot be read.
     """
+    if path.suffix == ".h5":
+        return _of_map(read_map_status(path).status)
     kept = cache_folder(project, path) / "summary.npz"
     if (known := _load(kept)) is not None:
         return known
@@ -139,6 +147,12 @@ def summary_of(project: "Project", path: Path, task: Task = QUIET) -> Summary:
     with atomic_path(kept, publish=task.publish) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{field.name: getattr(summary, field.name) for field in fields(Summary)})
     return summary
+
+
+def _of_map(status: npt.NDArray[np.uint8]) -> Summary:
+    none, no_bins = np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
+    scores = np.zeros((len(status), 0), np.float32)
+    return Summary(scores, none, np.zeros(len(status), np.float32), status, none, none, 1, no_bins, no_bins, no_bins)
 
 
 def _load(path: Path) -> Summary | None:
@@ -178,10 +192,14 @@ def summarise(
     n_bins = -(-rows.n // bin_rows)
     scores = np.full((rows.n, projection.axes.shape[1]), np.nan, np.float32)
     mean, least, largest = (np.full((n_bins, rows.dim), np.nan, np.float32) for _ in range(3))
-    shift = projection.mean @ projection.axes
+    width = projection.axes.shape[1]
+    directions = np.column_stack([projection.axes, centre]).astype(np.float32)
+    shift, centre_squared = projection.mean @ projection.axes, float(centre @ centre)
+    length = np.full(rows.n, np.nan, np.float32)
     piece = bin_rows * max(1, (16 << 20) // max(1, bin_rows * rows.dim * 4))
     for first, part in rows.pieces(piece):
-        values = part @ projection.axes - shift
+        products = part @ directions
+        values = products[:, :width] - shift
         good = np.isfinite(values).all(axis=1)
         if not good.all():  # an endless number, or one that is none, reaches every component of its row
             values[~good] = np.nan
@@ -189,13 +207,15 @@ def summarise(
             silent = status[first : first + len(part)]
             silent[~good & (silent == OK)] = ROI_ABSENT
         scores[first : first + len(part)] = values
+        squared = np.einsum("nd,nd->n", part, part) - 2 * products[:, width] + centre_squared
+        length[first : first + len(part)] = np.sqrt(np.maximum(squared, 0))
         start = first // bin_rows
         for place in range(0, len(part), bin_rows):
             _outline(part[place : place + bin_rows], start + place // bin_rows, mean, least, largest)
         on_rows(first + len(part))
     # A status other than OK without NaN would show numbers that the file calls missing.
-    scores[status != OK] = np.nan
-    return Summary(scores, explained.astype(np.float32), status, centre, spread, bin_rows, mean, least, largest)
+    scores[status != OK] = length[status != OK] = np.nan
+    return Summary(scores, explained.astype(np.float32), length, status, centre, spread, bin_rows, mean, least, largest)
 
 
 def _outline(part: Matrix, place: int, mean: Matrix, least: Matrix, largest: Matrix) -> None:

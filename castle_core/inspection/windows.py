@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from castle_core.inspection.rows import Rows
+from castle_core.inspection.rows import PIECE_BYTES, Rows
 from castle_core.inspection.summary import Summary
 
 Matrix = npt.NDArray[np.float32]
 MAX_EXACT = 20_000
 """Frames that are read anew for a closer look; longer stretches come from the summary."""
+_MAX_NUMBERS = 2e7  # and so many numbers at most: 26,000 frames of 768 channels
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,25 @@ def window_of(
     start, stop = max(0, min(start, rows.n - 1)), max(1, min(stop, rows.n))
     stop = max(stop, start + 1)
     pick: npt.NDArray[np.int64] | slice = slice(None) if channels is None else channels
-    if stop - start > MAX_EXACT:
+    if stop - start > min(MAX_EXACT, max(1, int(_MAX_NUMBERS // max(1, rows.dim)))):
         a, b = start // summary.bin_rows, -(-stop // summary.bin_rows)
         edges = np.minimum(np.arange(a, b + 1, dtype=np.int64) * summary.bin_rows, rows.n)
         return Window(edges, summary.mean[a:b, pick], summary.least[a:b, pick], summary.largest[a:b, pick])
     length = -(-(stop - start) // n_bins)
     edges = np.append(np.arange(start, stop, length, dtype=np.int64), stop)
-    part = rows.read(start, stop)[:, pick]
-    part[summary.status[start:stop] != 0] = np.nan
-    starts = (edges[:-1] - start).astype(np.int64)
-    good = np.isfinite(part)
-    counts = np.add.reduceat(good.astype(np.int32), starts, axis=0)
-    total = np.add.reduceat(np.where(good, part, 0), starts, axis=0, dtype=np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(counts > 0, total / counts, np.nan).astype(np.float32)
-    return Window(edges, mean, np.fmin.reduceat(part, starts, axis=0), np.fmax.reduceat(part, starts, axis=0))
+    n_channels = rows.dim if channels is None else len(channels)
+    mean, least, largest = (np.full((len(edges) - 1, n_channels), np.nan, np.float32) for _ in range(3))
+    good = summary.valid
+    at_once = max(1, PIECE_BYTES // max(1, length * rows.dim * 4))  # stretches
+    for first in range(0, len(edges) - 1, at_once):
+        a, b = int(edges[first]), int(edges[min(first + at_once, len(edges) - 1)])
+        part = rows.read(a, b)[:, pick]
+        for place in range(first, min(first + at_once, len(edges) - 1)):
+            low, high = int(edges[place]), int(edges[place + 1])
+            values = part[low - a : high - a][good[low:high]]
+            if len(values):
+                mean[place], least[place], largest[place] = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+    return Window(edges, mean, least, largest)
 
 
 def scores_window(

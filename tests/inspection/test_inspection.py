@@ -158,7 +158,7 @@ def test_a_file_without_any_value(tmp_path):
     assert len(cluster(summary, 4).sizes) == 0
     assert heat_map(window_of(rows, summary, 0, 40), summary).shape == (5, 40, 3)
     with pytest.raises(SelectionError):
-        nearest_frames(rows, 3, valid=summary.valid, centre=summary.centre)
+        nearest_frames(rows, summary, 3)
 
 
 def test_gaps_and_counts(table):
@@ -191,16 +191,16 @@ def test_clusters_are_the_poses(project, path, table):
 def test_nearest_frames_equal_a_full_comparison(project, path, table):
     latent, status = table
     rows, summary = rows_of(project, path), summary_of(project, path)
-    found = nearest_frames(rows, 60, valid=summary.valid, centre=summary.centre, n=5)
+    found = nearest_frames(rows, summary, 60, n=5)
     centred = latent.astype(np.float64) - summary.centre
     cosine = centred @ centred[60] / np.linalg.norm(centred, axis=1) / np.linalg.norm(centred[60])
     cosine[(status != 0) | (np.arange(N) == 60)] = -np.inf
     assert [f.frame_index for f in found] == list(np.argsort(-cosine)[:5])
     np.testing.assert_allclose([f.similarity for f in found], np.sort(cosine)[::-1][:5], atol=1e-4)
-    apart = [f.frame_index for f in nearest_frames(rows, 60, valid=summary.valid, centre=summary.centre, min_gap=40)]
+    apart = [f.frame_index for f in nearest_frames(rows, summary, 60, min_gap=40)]
     assert min(abs(a - b) for a in [60, *apart] for b in [60, *apart] if a != b) >= 40
     with pytest.raises(SelectionError, match="no latent"):
-        nearest_frames(rows, 105, valid=summary.valid, centre=summary.centre)
+        nearest_frames(rows, summary, 105)
 
 
 def test_windows_and_heat_map(project, path, table, monkeypatch):
@@ -299,6 +299,23 @@ def test_files_with_their_settings_in_words(project, path):
     with pytest.raises(CastleError):
         find_latent_file(project, "../../etc/passwd")
     assert is_quick(project, path)
+
+
+@pytest.mark.parametrize("relative", ["../secret.npz", "latent/../../secret.npz", "/etc/passwd", "latent/tiny/x.txt"])
+def test_a_path_from_a_browser_stays_inside(project, path, relative):
+    (project.path.parent / "secret.npz").write_bytes(path.read_bytes())
+    (path.parent / "x.txt").write_text("no latents")
+    with pytest.raises(CastleError, match="no latent file"):
+        find_latent_file(project, relative)
+
+
+def test_a_column_and_a_scan_equal_the_table(project, path, table, monkeypatch):
+    from castle_core.inspection import rows as module
+
+    monkeypatch.setattr(module, "_SCAN_BYTES", 7 * D * 4)
+    rows = rows_of(project, path)
+    np.testing.assert_array_equal(rows.column(3), table[0][:, 3])
+    np.testing.assert_array_equal(np.concatenate([part.copy() for _, part in rows.scan()]), table[0])
 
 
 def test_real_castle_file(shared_data, castle_folders):

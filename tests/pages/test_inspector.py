@@ -128,6 +128,106 @@ def test_no_token_map_where_the_file_does_not_tell_its_settings(run, latents):
     assert "inspector-tokens" not in [button.key for button in at.button]
 
 
+@pytest.fixture
+def feature_map(project):
+    """A feature map of ``walk``, 4 x 4 cells of 5 channels; frames 10 to 12 have none."""
+    from castle_core.latents.maps import write_map
+
+    rng = np.random.default_rng(0)
+    frames = np.setdiff1d(np.arange(60), [10, 11, 12])
+    status = np.where(np.isin(np.arange(60), frames), 0, 2).astype(np.uint8)
+    folder = project.path / "latent" / "tiny"
+    folder.mkdir(parents=True)
+    metadata = {
+        "video_name": "walk.mp4",
+        "model_name": "tiny",
+        "roi_id": 0,
+        "pooling": "none",
+        "input_size": 56,
+        "precision": "fp32",
+        "identity": {"encoder": "tiny"},
+    }
+    pieces = [(frames, rng.normal(size=(57, 5, 4, 4)).astype(np.float16))]
+    write_map(folder / "walk_ROI_0_tiny_map.h5", pieces, (60, 5, 4, 4), status=status, metadata=metadata)
+    return project
+
+
+def test_a_feature_map_shows_its_tokens_frame_by_frame(run, feature_map):
+    at = run("mice", PAGE)
+    chosen = at.radio(key="inspector-file-walk")
+    assert chosen.options == ["tiny · whole frame"]
+    assert at.segmented_control(key="inspector-view-map").options == ["Token map", "Gaps"]
+    assert any(caption.value == "60 frames, each a map of tokens · 3 without a value" for caption in at.caption)
+    assert any("Patch: row 2, column 2 of 4 x 4" in caption.value for caption in at.caption)
+    at.number_input(key="inspector-go").set_value(11).run()
+    assert any("no tokens of frame 11" in info.value for info in at.info)
+    at.segmented_control(key="inspector-view-map").set_value("Gaps").run()
+    assert not at.exception, [error.value for error in at.exception]
+    assert any("1 gap" in caption.value for caption in at.caption)
+
+
+def test_numbers_of_a_feature_map_are_its_status_only(feature_map):
+    from starlette.datastructures import QueryParams
+
+    from castle_core.errors import CastleError
+    from ui.inspector import routes
+    from ui.inspector.held import held
+
+    file = held(feature_map, "latent/tiny/walk_ROI_0_tiny_map.h5")
+    answer = routes._answer(routes.codes, file, QueryParams("by=status"))
+    assert list(np.flatnonzero(np.frombuffer(answer.body, np.uint8))) == [10, 11, 12]
+    with pytest.raises(CastleError, match="no such view"):
+        routes._answer(routes.points, file, QueryParams("kind=pca"))
+
+
+def test_latents_choose_frames_on_page_1(run, latents):
+    from castle_core.boards import list_boards
+    from castle_core.job_functions import job_function
+    from castle_core.progress import QUIET
+
+    at = run("mice")
+    at.selectbox(key="method").set_value("latents").run()
+    assert at.selectbox(key="latents").options == ["ROI 1 tiny"]
+    at.number_input(key="frames-per-video").set_value(4).run()
+    at.button(key="extract").click().run()
+    assert not at.exception, [error.value for error in at.exception]
+    (job,) = JobTable().list()
+    assert job.settings["videos"][0]["latents"].endswith("walk_ROI_1_tiny.npz")
+    job_function("choose_frames")(QUIET, project=str(latents.path), owner="ana", **job.settings)
+    (board,) = list_boards(latents)
+    frames = {entry.frame_index for entry in board.entries}
+    assert len(frames) == 4
+    assert not frames & {10, 11, 12}
+    assert min(frames) < 30 <= max(frames)
+
+
+def test_latents_choose_frames_on_the_command_line(latents, capfd):
+    from castle_core.cli.app import app
+    from castle_core.cli.output import run_app
+
+    command = ["select", "walk", "--project", str(latents.path), "--method", "latents", "-n", "3"]
+    assert run_app(app, [*command, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (len(found["picks"]), found["frames_decoded"], found["written"]) == (3, 0, 3)
+    folder = latents.path / "latent" / "tiny"
+    (folder / "walk_ROI_2_tiny.npz").write_bytes((folder / "walk_ROI_1_tiny.npz").read_bytes())
+    assert run_app(app, command) == 1
+    assert "Choose one: 'ROI 1 tiny', 'ROI 2 tiny'" in capfd.readouterr().err
+    video = str(latents.path / "videos" / "walk.mp4")
+    assert run_app(app, ["select", video, "--method", "latents", "--latents", "ROI 2 tiny", "-n", "3"]) == 0
+    assert run_app(app, ["select", video, "--method", "latents", "--latents", "nothing.npz", "-n", "3"]) == 1
+    assert "no latents 'nothing.npz' of walk" in capfd.readouterr().err
+
+
+def test_a_set_is_saved_with_its_times(latents):
+    from castle_core.inspection import find_latent_file
+    from ui.inspector.look import look_at
+    from ui.inspector.map_panel import set_csv
+
+    look = look_at(latents, find_latent_file(latents, "latent/tiny/walk_ROI_1_tiny.npz"))
+    assert set_csv(look, np.array([3, 20]), None) == "frame,time_s\n3,0.300000\n20,2.000000\n"
+
+
 def test_the_job_leaves_a_board_and_nothing_taken_twice(latents):
     from castle_core.boards import list_boards
     from castle_core.errors import SelectionError

@@ -55,15 +55,16 @@ function draw(root, me) {
   const colours = new Uint32Array(256);
   for (let c = 0; c < 256; c++) { const [r, g, b] = codeColour(c, me.data.ramp); colours[c] = 0xff000000 | b << 16 | g << 8 | r; }
   const n = me.points.length / 2, size = Math.max(2, Math.round((n > 50000 ? 1 : n > 5000 ? 2 : 4) * dpr * Math.min(2, Math.sqrt(me.view.s))));
+  const [left, top] = toScreen(me, 0, 1), [right, bottom] = toScreen(me, 1, 0);
+  const ax = left * dpr - size / 2, bx = (right - left) * dpr / 65534, ay = bottom * dpr - size / 2, by = (top - bottom) * dpr / 65534;
   let seen = 0;
   for (let f = 0; f < n; f++) {
     if (me.points[2 * f] === 65535) continue;
-    const [x, y] = toScreen(me, me.points[2 * f] / 65534, me.points[2 * f + 1] / 65534);
-    const px = Math.round(x * dpr - size / 2), py = Math.round(y * dpr - size / 2);
+    const px = Math.round(ax + bx * me.points[2 * f]), py = Math.round(ay + by * me.points[2 * f + 1]);
     if (px < 0 || py < 0 || px + size > W || py + size > H) continue;
     seen++;
     const colour = colours[me.codes[f]];
-    for (let j = 0; j < size; j++) out.fill(colour, (py + j) * W + px, (py + j) * W + px + size);
+    for (let j = py * W + px; j < (py + size) * W; j += W) for (let i = j; i < j + size; i++) out[i] = colour;
   }
   pen.putImageData(image, 0, 0);
   root.querySelector(".say").textContent = me.view.s > 1 ? `${seen} of ${n} frames in sight` : "Drag around points to choose them; turn the wheel to zoom";
@@ -88,10 +89,11 @@ function over(root, me) {
   }
 }
 function nearestTo(me, px, py, reach) {
+  const [left, top] = toScreen(me, 0, 1), [right, bottom] = toScreen(me, 1, 0), bx = (right - left) / 65534, by = (top - bottom) / 65534;
   let best = -1, least = reach * reach;
   for (let f = 0; f < me.points.length / 2; f++) {
     if (me.points[2 * f] === 65535) continue;
-    const [x, y] = toScreen(me, me.points[2 * f] / 65534, me.points[2 * f + 1] / 65534), d = (x - px) ** 2 + (y - py) ** 2;
+    const d = (left + bx * me.points[2 * f] - px) ** 2 + (bottom + by * me.points[2 * f + 1] - py) ** 2;
     if (d < least) { least = d; best = f; }
   }
   return best;

@@ -9,10 +9,10 @@ import streamlit as st
 
 from ui.inspector.look import Look
 from ui.inspector.routes import export_url
-from ui.job_panel import last_ended, live_bar
+from ui.job_panel import live_bar
 from ui.people import current_user
 from ui.server import jobs
-from ui.words import code
+from ui.words import code, plain
 
 JOB = "export_latents"
 _FORMATS = {
@@ -24,8 +24,11 @@ _FORMATS = {
 
 def export_panel(look: Look) -> None:
     """Let the user write the whole file in another format."""
-    kinds = [kind for kind in _FORMATS if kind != "nwb" or (importlib.util.find_spec("pynwb") and look.has_video)]
+    has_nwb = importlib.util.find_spec("pynwb") is not None
+    kinds = [kind for kind in _FORMATS if kind != "nwb" or (has_nwb and look.has_video)]
     kind = st.radio("Format", kinds, format_func=_FORMATS.__getitem__, key="inspector-format", horizontal=True)
+    if not has_nwb:
+        st.caption("For NWB, install the extra: `pip install 'castle-studio[nwb]'`.")
     settings: dict[str, Any] = {"file": look.file.relative, "format": kind}
     problem = "The project is read-only." if look.project.read_only else ""
     if kind == "nwb":
@@ -54,10 +57,19 @@ def export_panel(look: Look) -> None:
         st.rerun()
     if problem:
         st.caption(f":material/info: {problem}")
-    if live_bar([JOB], project=str(look.project.path)):
+    if not live_bar([JOB], project=str(look.project.path)):
+        _written(look)
+
+
+def _written(look: Look) -> None:
+    """Say how the last export of this file ended, with links to what it wrote."""
+    done = jobs().list(project=str(look.project.path), limit=200)
+    ours = [job for job in done if job.kind == JOB and job.settings.get("file") == look.file.relative]
+    job = max(ours, key=lambda job: job.id, default=None)
+    if job is None:
         return
-    job = last_ended([JOB], project=str(look.project.path))
-    if job is None or job.state != "finished" or not job.result:
+    if job.state != "finished" or not job.result:
+        st.error(plain(job.error or "The export was cancelled."), icon=":material/error:")
         return
     path = Path(str(job.result.get("path", "")))
     names = [path.name] + ([f"{path.stem}_rows.npy"] if path.suffix == ".npy" else [])

@@ -16,7 +16,7 @@ from ui.words import counted, plain
 
 def latent_files(project: Project) -> tuple[LatentFile, ...]:
     """Return the project's latent files; where there are none, say how to get some."""
-    files = tuple(file for file in list_latent_files(project) if file.kind == "rows")
+    files = list_latent_files(project)
     if not files:
         st.info(
             "There are no latents in this project yet. Extract some, or open a CASTLE project that has them.",
@@ -72,7 +72,13 @@ def opened(project: Project, file: LatentFile) -> Look | None:
         return None
     missing = int((~look.summary.valid).sum())
     gone = f" · {missing:,} without a value" if missing else ""
-    st.caption(f"{counted(look.summary.n, 'frame')} × {counted(look.summary.dim, 'channel')}{gone}")
+    st.caption(f"{counted(look.summary.n, 'frame')}{_width(look)}{gone}")
     if not look.has_video:
         st.caption(":material/info: The video of these latents is not in the project, so frames have no picture.")
     return look
+
+
+def _width(look: Look) -> str:
+    if look.file.kind == "rows":
+        return f" × {counted(look.summary.dim, 'channel')}"
+    return ", each a map of tokens"

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from castle_core.errors import CastleError
-from castle_core.inspection import nearest_frames, status_words
+from castle_core.inspection import status_words
 from ui.inspector import held
 from ui.inspector.look import Look, frame_shown, show_frame
 from ui.pictures import picture
@@ -39,14 +39,7 @@ def _picture(look: Look, frame_index: int, width: int) -> None:
 def _alike(look: Look, frame_index: int) -> None:
     gap = max(1, round(look.fps / 2)) if look.timeline else 15
     try:
-        found = nearest_frames(
-            held.rows(look.held),
-            frame_index,
-            valid=look.summary.valid,
-            centre=look.summary.centre,
-            n=_N,
-            min_gap=gap,
-        )
+        found = held.alike(look.held, frame_index, _N, gap)
     except CastleError as error:
         st.caption(plain(str(error)))
         return

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from castle_core.inspection import (
     Clusters,
+    Neighbour,
     Rows,
     Summary,
     cache_folder,
     channel_order,
     cluster,
-    find_latent_file,
+    latent_path,
+    nearest_frames,
     rows_of,
     summary_of,
 )
@@ -41,12 +43,12 @@ class Held:
 
     def path(self) -> Path:
         """Return the file; `CastleError` if it is not listed any more."""
-        return find_latent_file(self.opened, self.relative).path
+        return latent_path(self.opened, self.relative)
 
 
 def held(project: Project, relative: str) -> Held:
     """Name the version of a listed latent file that lies there now."""
-    path = find_latent_file(project, relative).path
+    path = latent_path(project, relative)
     return Held(str(project.path), relative, cache_folder(project, path).name)
 
 
@@ -64,6 +66,18 @@ def _summary(file: Held) -> Summary:
 def rows(file: Held) -> Rows:
     """Return the file's rows."""
     return rows_of(file.opened, file.path())
+
+
+@functools.lru_cache(maxsize=4 * _KEPT)
+def channel(file: Held, number: int) -> npt.NDArray[np.float32]:
+    """Return one channel of every frame, (n,)."""
+    return rows(file).column(number)
+
+
+@functools.lru_cache(maxsize=64)
+def alike(file: Held, frame_index: int, n: int, min_gap: int) -> tuple[Neighbour, ...]:
+    """Return the frames most like one; `CastleError` if it has no value."""
+    return tuple(nearest_frames(rows(file), summary(file), frame_index, n=n, min_gap=min_gap))
 
 
 @functools.lru_cache(maxsize=2 * _KEPT)

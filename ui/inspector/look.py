@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from castle_core.errors import CastleError
@@ -56,6 +57,11 @@ class Look:
     def knots(self) -> list[tuple[float, float]]:
         """Frames and the file's own clock."""
         return list(self.timeline.knots) if self.timeline else [(0, 0.0), (self.summary.n, float(self.summary.n))]
+
+    def time_s(self, frame_index: int) -> float:
+        """Return a frame's time (s) by the file's own clock."""
+        frames, seconds = zip(*self.knots, strict=True)
+        return float(np.interp(frame_index, frames, seconds))
 
     @property
     def source(self) -> str:

@@ -1,5 +1,6 @@
 """The map: principal components or UMAP, coloured by time, status, cluster or a channel; and the lasso's set."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,9 @@ def _layout(look: Look) -> tuple[str, str]:
     has = held.has_layout(look.held)
     kinds = ["pca", "umap"] if has or is_installed() else ["pca"]
     kind = "pca"
-    if len(kinds) > 1:
+    if len(kinds) == 1:
+        left.caption("Layout: principal components. For UMAP, install the extra: `pip install 'castle-studio[umap]'`.")
+    else:
         kind = str(
             left.segmented_control(
                 "Layout",
@@ -144,19 +147,24 @@ def frames_panel(look: Look, frames: np.ndarray, what: str, places: np.ndarray |
             st.caption(
                 "Frames that stand for the whole set are chosen; those labelled or selected already are left out."
             )
-        lines = ["frame,time_s" + (",x,y" if places is not None else "")]
-        for frame in frames.tolist():
-            at = "" if places is None else f",{places[frame, 0]:.6g},{places[frame, 1]:.6g}"
-            lines.append(f"{frame},{frame / look.fps if look.timeline else ''}{at}")
         st.download_button(
             "Save the set as CSV",
-            "\n".join(lines) + "\n",
+            functools.partial(set_csv, look, frames, places),
             file_name=f"{look.file.path.stem}_frames.csv",
             mime="text/csv",
             key="inspector-set-csv",
             on_click="ignore",
         )
     _sent(look)
+
+
+def set_csv(look: Look, frames: np.ndarray, places: np.ndarray | None) -> str:
+    """Return a set of frames as CSV: ``frame,time_s`` and, from the map, ``x,y`` (0..1)."""
+    lines = ["frame,time_s" + (",x,y" if places is not None else "")]
+    for frame in frames.tolist():
+        at = "" if places is None else f",{places[frame, 0]:.6g},{places[frame, 1]:.6g}"
+        lines.append(f"{frame},{look.time_s(frame):.6f}{at}" if look.timeline else f"{frame},{at}")
+    return "\n".join(lines) + "\n"
 
 
 def _why_not(look: Look) -> str:

@@ -69,12 +69,12 @@ def codes(file: Held, query: QueryParams) -> Response:
     summary, by = held.summary(file), query.get("by", "time")
     if by == "status":
         found = summary.status
-    elif by == "cluster":
+    elif summary.dim and by == "cluster":
         k, seed = _whole(query, "k", 8, 1, MAX_CLUSTERS), _whole(query, "seed", 0, 0, 2**31 - 1)
         found = held.clusters(file, k, seed).labels
-    elif by == "channel":
+    elif summary.dim and by == "channel":
         channel = _whole(query, "c", 0, 0, summary.dim - 1)
-        values = np.concatenate([part[:, channel].copy() for _, part in held.rows(file).pieces()])
+        values = held.channel(file, channel)
         spread = float(summary.spread[channel]) or 1.0
         scaled = np.clip((values - summary.centre[channel]) / (6 * spread) + 0.5, 0, 1)
         found = np.where(summary.valid, np.nan_to_num(scaled) * 250, MISSING).astype(np.uint8)
@@ -157,6 +157,8 @@ def _guarded(answer: Answer) -> Callable[[Request], object]:
 def _answer(answer: Answer, file: Held, query: QueryParams) -> Response:
     if held.held(file.opened, file.relative) != file:
         raise CastleError(f"{file.relative} is another file now. Reload the page.")
+    if file.relative.endswith(".h5") and answer is not codes:
+        raise CastleError("A feature map has no such view.")
     return answer(file, query)
 
 

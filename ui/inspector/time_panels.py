@@ -20,7 +20,8 @@ _SESSION: Any = "session"
 _SHOWN_GAPS = 500
 
 
-def _lanes(look: Look, rows: list[Lane], part: str, *, video: bool = False, **more: Any) -> None:
+def time_lanes(look: Look, rows: list[Lane], part: str, *, video: bool = False, **more: Any) -> None:
+    """Show lanes over the time of the video; the frame chosen in them becomes the frame shown."""
     chosen = lanes(
         rows,
         identity=f"{look.held.version}-{part}",
@@ -46,7 +47,7 @@ def heat_panel(look: Look) -> None:
         )
         height = int(np.clip(look.summary.dim, 160, 520))
         order = "alike" if alike else "own"
-        _lanes(look, [Lane("heat", f"{look.base}/heat.png?order={order}", height)], "heat")
+        time_lanes(look, [Lane("heat", f"{look.base}/heat.png?order={order}", height)], "heat")
         st.caption(
             "One line a channel. White is the channel's median over the video, blue below and red above it (full "
             "colour at three robust standard deviations), grey frames have no value."
@@ -75,7 +76,7 @@ def traces_panel(look: Look) -> None:
         return
     url = f"{look.base}/traces.json?names={','.join(names)}"
     label = {name: f"PC {int(name[1:]) + 1}" if name[0] == "p" else f"channel {name[1:]}" for name in names}
-    _lanes(look, [Lane("trace", url, 96, label[name], name) for name in names], "traces", video=True)
+    time_lanes(look, [Lane("trace", url, 96, label[name], name) for name in names], "traces", video=True)
     st.caption("Space plays, arrow keys step one frame (with Shift ten), the wheel or + and − zoom.")
 
 
@@ -86,7 +87,7 @@ def gaps_panel(look: Look) -> None:
     url = f"{look.base}/codes.bin?by=status"
     left, right = st.columns([5, 2], gap="medium")
     with left:
-        _lanes(look, [Lane("codes", url, 72)], "gaps", legend=legend, legend_kind="status")
+        time_lanes(look, [Lane("codes", url, 72)], "gaps", legend=legend, legend_kind="status")
         gaps = find_gaps(look.summary.status)
         if not gaps:
             st.success("Every frame has a value.", icon=":material/check:")
@@ -121,7 +122,7 @@ def clusters_panel(look: Look) -> None:
         for i, (name, size) in enumerate(zip(names, found.sizes, strict=True))
     ]
     url = f"{look.base}/codes.bin?by=cluster&k={k}&seed={seed}"
-    _lanes(look, [Lane("codes", url, 72)], f"ethogram-{k}-{seed}", legend=legend, legend_kind="cluster")
+    time_lanes(look, [Lane("codes", url, 72)], f"ethogram-{k}-{seed}", legend=legend, legend_kind="cluster")
     st.caption("The ethogram: which cluster each frame is in. k-means on the principal components, the largest first.")
     if not names:
         return

@@ -1,5 +1,6 @@
 """What the model saw of the frame shown: its token map in colours, and what is similar to a patch."""
 
+from pathlib import PurePath
 from typing import Any
 
 import streamlit as st
@@ -7,6 +8,7 @@ import streamlit as st
 from castle_core.encoders import encoder_status
 from castle_core.errors import CastleError
 from castle_core.job_functions.latents import config_from_json
+from castle_core.projects import Project
 from ui.inspector.look import Look, frame_shown
 from ui.latents.actions_panel import FRAME
 from ui.latents.frame_panel import frame_result
@@ -37,6 +39,12 @@ def token_panel(look: Look) -> None:
         )
 
 
+def _encoder(project: Project, name: str) -> str:
+    """Return the folder of a model that lies in the project, as the demo's does; else its name."""
+    folder = project.path / "encoders" / name
+    return str(folder) if name and PurePath(name).name == name and folder.is_dir() else name
+
+
 def settings_of_map(look: Look) -> dict[str, Any] | None:
     """Return the settings of Run Frame that show frames as this file's extraction did.
 
@@ -44,7 +52,7 @@ def settings_of_map(look: Look) -> dict[str, Any] | None:
     that is not on this disk.
     """
     told = look.file.metadata
-    name = str(told.get("model_name") or "")
+    name = _encoder(look.project, str(told.get("model_name") or ""))
     if look.project.read_only or not look.has_video or not told.get("identity"):
         return None
     config = {

@@ -7,6 +7,7 @@ import streamlit as st
 from castle_core.inspection import LatentFile
 from castle_core.projects import Project
 from ui.inspector.export_panel import export_panel
+from ui.inspector.feature_map_panel import feature_map_panel
 from ui.inspector.file_list import opened
 from ui.inspector.map_panel import map_panel
 from ui.inspector.table_panel import table_panel
@@ -21,6 +22,7 @@ VIEWS = {
     "Gaps": gaps_panel,
     "Export": export_panel,
 }
+MAP_VIEWS = {"Token map": feature_map_panel, "Gaps": gaps_panel}
 _SESSION: Any = "session"
 
 
@@ -34,7 +36,13 @@ def _workspace(project: Project, file: LatentFile) -> None:
     look = opened(project, file)
     if look is None:
         return
+    views = VIEWS if file.kind == "rows" else MAP_VIEWS
     view = st.segmented_control(
-        "View", list(VIEWS), default="Map", required=True, key="inspector-view", persist_state=_SESSION
+        "View",
+        list(views),
+        default=next(iter(views)),
+        required=True,
+        key="inspector-view" if file.kind == "rows" else "inspector-view-map",
+        persist_state=_SESSION,
     )
-    VIEWS[str(view)](look)
+    views[str(view)](look)
