@@ -25,7 +25,7 @@ from castle_core.tracking.record import (
     stored_summary,
     write_record,
 )
-from castle_core.tracking.shards import bounding_box, read_rows
+from castle_core.tracking.shards import Rows, bounding_box, read_rows
 
 _COPIES_BEFORE_REOPENING = 500
 _LOCK_S = 120.0
@@ -152,35 +152,63 @@ def _merge(
     task: Task,
 ) -> None:
     rows = [read_rows(shard) for shard in shards]
-    layers: dict[int, list[_Layer]] = {}
-    for row, shard in zip(rows, shards, strict=True):
-        for place, frame in enumerate(row.frames):
-            layer = _Layer(shard, place, {r: float(row.confidence[r][place]) for r in rois})
-            below = [under for under in layers.get(int(frame), []) if not under.known.keys() <= layer.known.keys()]
-            layers[int(frame)] = [*below, layer]
-    done, total = 0, len(layers)
+    plan = _Plan(rows, shards, rois)
+    done, total = 0, plan.n_tracked
     if base is not None and earlier is not None:
-        kept = [int(f) for f in np.flatnonzero(earlier.tracked) if int(f) not in layers]
+        kept = [int(f) for f in np.flatnonzero(earlier.tracked) if not plan.has(int(f))]
         total += len(kept)
         for frame in kept:
             writer.copy(base.used(), frame)
             builder.add(frame, *_known(earlier, frame))
             done += 1
             task.progress(done, total, "joining masks")
-    for row, shard in zip(rows, shards, strict=True):
+    for number, (row, shard) in enumerate(zip(rows, shards, strict=True)):
         source = _Source(shard / "masks.h5")
         try:
             for place, frame in enumerate(row.frames.tolist()):
-                if layers[frame][-1].shard != shard or layers[frame][-1].place != place:
+                if not plan.is_last(frame, number):
                     continue
                 areas = np.zeros(256, np.int64)
                 for roi in rois:
                     areas[roi] = row.area[roi][place]
-                _join(writer, builder, source, layers[frame], areas, frame, base, earlier)
+                _join(writer, builder, source, plan.layers(frame, number, place), areas, frame, base, earlier)
                 done += 1
                 task.progress(done, total, "joining masks")
         finally:
             source.close()
+
+
+class _Plan:
+    """Which shards hold which frames; a long video takes a few bytes a frame."""
+
+    def __init__(self, rows: list[Rows], shards: list[Path], rois: tuple[int, ...]) -> None:
+        self._rows, self._shards, self._rois = rows, shards, rois
+        self._last = np.full(1 + max((int(row.frames.max()) for row in rows if len(row.frames)), default=0), -1)
+        often = np.zeros(len(self._last), np.int64)
+        for number, row in enumerate(rows):
+            self._last[row.frames] = number
+            often[row.frames] += 1
+        # Only frames that were tracked more than once need their places kept.
+        self._doubled: dict[int, list[tuple[int, int]]] = {int(f): [] for f in np.flatnonzero(often > 1)}
+        for number, row in enumerate(rows):
+            for place in np.flatnonzero(often[row.frames] > 1).tolist():
+                self._doubled[int(row.frames[place])].append((number, place))
+        self.n_tracked = int((often > 0).sum())
+
+    def has(self, frame: int) -> bool:
+        return frame < len(self._last) and bool(self._last[frame] >= 0)
+
+    def is_last(self, frame: int, number: int) -> bool:
+        return bool(self._last[frame] == number)
+
+    def layers(self, frame: int, number: int, place: int) -> "list[_Layer]":
+        """Return the layers of a frame, the last one on top; those that it covers wholly are left out."""
+        found: list[_Layer] = []
+        for shard, where in self._doubled.get(frame, [(number, place)]):
+            confidence = {roi: float(self._rows[shard].confidence[roi][where]) for roi in self._rois}
+            layer = _Layer(self._shards[shard], where, confidence)
+            found = [*(under for under in found if not under.known.keys() <= layer.known.keys()), layer]
+        return found
 
 
 class _Layer:

@@ -206,15 +206,11 @@ def _runs_of_late_rois(
 def _report(
     entry: VideoEntry, shards: Sequence[Path], rois: tuple[int, ...], summary: TrackSummary, path: Path
 ) -> TrackReport:
-    frames: set[int] = set()
-    undecodable: set[int] = set()
-    for shard in shards:
-        rows = read_rows(shard)
-        frames.update(rows.frames.tolist())
-        undecodable.update(rows.undecodable.tolist())
-    now = np.array(sorted(frames), np.int64)
+    rows = [read_rows(shard) for shard in shards]
+    now = np.unique(np.concatenate([row.frames for row in rows]))
+    undecodable = np.unique(np.concatenate([row.undecodable for row in rows])).tolist()
     lost = {roi: int(summary.rois[roi].lost[now].sum()) if roi in summary.rois else len(now) for roi in rois}
-    return TrackReport(entry.name, len(now), rois, lost, tuple(sorted(undecodable)), str(path))
+    return TrackReport(entry.name, len(now), rois, lost, tuple(undecodable), str(path))
 
 
 def track_videos(
