@@ -1,4 +1,7 @@
-"""How much memory an extraction takes: ``python -m benchmarks.latents_memory FOLDER N`` prints the peak in MB."""
+"""How much memory an extraction takes: ``python -m benchmarks.latents_memory FOLDER N [MODEL]`` prints the peak in MB.
+
+MODEL is ``hog``, or ``tiny``: a DINOv2 of random weights, which has a CLS token as well.
+"""
 
 import sys
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.own_peak import peak_mb
+from castle_core.demo.encoder import write_tiny_encoder
 from castle_core.encoders import load_encoder
 from castle_core.latents import ExtractConfig
 from castle_core.latents.extraction import extract_video
@@ -15,7 +19,7 @@ from castle_core.projects import Project
 from castle_core.video import VideoWriter
 
 
-def main(folder: Path, n: int) -> None:
+def main(folder: Path, n: int, model: str) -> None:
     (folder / "videos").mkdir(parents=True)
     (folder / "track" / "a.mp4").mkdir(parents=True)
     (folder / "points" / "p").mkdir(parents=True)
@@ -30,17 +34,21 @@ def main(folder: Path, n: int) -> None:
         for _ in range(n):
             writer.write(mask, (0, 0, 96, 64))
     (folder / "points" / "p" / "a.csv").write_text("".join(f"{i},40,30\n" for i in range(n)))
+    tiny = model == "tiny"
     config = ExtractConfig(
-        encoder="hog",
-        poolings=("roi-mean", "global", "point", "none"),
+        encoder=model,
+        poolings=("roi-mean", *(["cls"] if tiny else []), "global", "point", "none"),
         points=("p",),
         shard_frames=1000,
         preprocess=Preprocess(center_roi=1, crop_width=48, crop_height=48),
     )
-    encoder = load_encoder("hog", input_size=16)
+    if tiny:
+        encoder = load_encoder(str(write_tiny_encoder(folder / "tiny", seed=0)), input_size=28)
+    else:
+        encoder = load_encoder("hog", input_size=16)
     extract_video(Project.open(folder), "a", config, encoder)
     print(f"{peak_mb():.1f}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "hog")

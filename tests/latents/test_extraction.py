@@ -20,6 +20,7 @@ from castle_core.errors import ConfigError, EncoderError, JobCancelled, RoiError
 from castle_core.latents import ExtractConfig, read_latents
 from castle_core.latents.extraction import extract_video
 from castle_core.latents.preflight import preflight
+from castle_core.pooling import cell_weights, pool_weighted
 from castle_core.preprocess import (
     NO_MASK,
     NOT_REQUESTED,
@@ -32,6 +33,7 @@ from castle_core.preprocess import (
     crop_affine,
     crop_size,
     measure_pose,
+    render_input,
     resize_affine,
 )
 from castle_core.progress import Task
@@ -346,6 +348,30 @@ def test_a_roi_that_never_appears_gives_nan_rows_and_a_warning(project, stem, ti
     latents = latent_of(extract_video(project, stem, config, tiny), roi=9)
     assert set(latents.status.tolist()) == {NO_MASK, ROI_ABSENT}
     assert np.isnan(latents.latent).all()
+
+
+@pytest.mark.parametrize("crop", [(41, 33), (601, 501)])
+def test_odd_and_huge_crops_at_the_border(project, stem, crop):
+    masks = project.path / "track" / project.videos()[0].name / "mask_list.h5"
+    corner = np.zeros((120, 160), np.uint8)
+    corner[:9, :14], corner[-5:, -6:] = 1, 2
+    with h5py.File(masks, "r+") as file:
+        for frame_index, mask in ((0, np.zeros_like(corner)), (1, corner)):
+            del file[str(frame_index)]
+            file[str(frame_index)] = mask
+    preprocess = Preprocess(center_roi=1, crop_width=crop[0], crop_height=crop[1])
+    config = replace(CONFIG, roi_ids=(1,), preprocess=preprocess, stop=parse_bound("2f"))
+    encoder = MeanColour()
+    latents = latent_of(extract_video(project, stem, config, encoder), roi=1)
+    assert latents.status[:2].tolist() == [ROI_ABSENT, OK]
+    affine = crop_affine(preprocess, np.array([6.5, 4.0]), 0.0)  # the middle of the 14 x 9 rectangle
+    with project.open_video(stem) as video:
+        seen = render_input(video.frame_at(1), corner, preprocess, affine, encoder.input_size)
+    tokens = encoder.encode(torch.from_numpy(seen.image[None])).patch_tokens
+    weights = torch.from_numpy(cell_weights(seen.mask, 1, encoder.patch_size)[None, None])
+    np.testing.assert_allclose(latents.latent[1], pool_weighted(tokens, weights)[0, 0].numpy(), rtol=1e-5)
+    inside = seen.image[seen.mask == 1]
+    assert inside.any(axis=1).all()  # the ROI lies on the picture, not on the black beside it
 
 
 def test_hog_needs_no_weights(project, stem):
