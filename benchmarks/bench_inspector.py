@@ -113,7 +113,7 @@ class _Tab:
 
     def type(self, name: str, label: str, value: int, done: Callable[[], object]) -> None:
         """Type a number into a field."""
-        field = self.page.get_by_label(label, exact=True)
+        field = self.page.get_by_role("spinbutton", name=label, exact=True)
         field.fill(str(value))
         self.timed(name, lambda: field.press("Enter"), done)
 

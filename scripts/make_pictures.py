@@ -115,6 +115,48 @@ def zip_report(page: Page, address: str, pictures: Path, theme: str, example: Pa
     picture(page, pictures / f"zip-{theme}.png")
 
 
+def latents(page: Page, address: str, pictures: Path, theme: str, *, apply: bool) -> None:
+    """Take a picture of Extract latent with the preset for postures applied (once) and its preview."""
+    page.goto(f"{address}/extract_latent?project=demo")
+    page.get_by_role("heading", name="Extract latent").wait_for(timeout=60_000)
+    settle(page)
+    if apply:
+        page.get_by_role("combobox", name="Select Visual Model").click()
+        page.get_by_role("option", name="tiny-dinov2").click()
+        settle(page)
+        page.get_by_role("button", name="Posture analysis").click()
+        settle(page)
+        page.get_by_role("button", name="Apply", exact=True).click()
+    page.get_by_alt_text("What the model sees of frame 0").wait_for(timeout=60_000)
+    page.get_by_text("measured on a few pictures").wait_for(timeout=JOB_MS)
+    picture(page, pictures / f"latents-{theme}.png")
+
+
+def inspector(page: Page, address: str, pictures: Path, theme: str) -> None:
+    """Take a picture of the map of latents, coloured by cluster, with the frames most like the one shown."""
+    page.goto(f"{address}/inspector?project=demo")
+    page.locator(".scatter .dots").wait_for(timeout=60_000)
+    settle(page)
+    page.get_by_role("radio", name="cluster", exact=True).click()
+    shown = page.get_by_role("spinbutton", name="Frame shown")
+    shown.fill("400")
+    shown.press("Enter")
+    page.get_by_text("cluster 8").wait_for()
+    settle(page)
+    page.get_by_text("Most alike frames").click()
+    page.locator("[class*=st-key-inspector-alike-]").last.wait_for()
+    page.mouse.move(0, 0)
+    picture(page, pictures / f"inspector-{theme}.png")
+
+
+def extract_latents(home: Path) -> None:
+    """Extract latents of one demo video with the made-up model that lies in the demo."""
+    video = sorted((home / "demo" / "videos").iterdir())[0].name
+    command = [CASTLE, "latents", "--project", str(home / "demo"), "--video", video, "--roi", "1"]
+    command += ["--encoder", str(home / "demo" / "encoders" / "tiny-dinov2"), "--center-roi", "1", "--crop", "200x200"]
+    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
 def untidy_zip(folder: Path) -> Path:
     """Write a zip as people make them: in a folder, with other paddings and what macOS leaves, without the csv."""
     target = folder / EXAMPLE_NAME
@@ -144,6 +186,7 @@ def main() -> None:
         state.mkdir(mode=0o700)
         demo = [CASTLE, "demo", str(home / "demo"), "--seconds", str(options.seconds)]
         subprocess.run(demo, check=True, cwd=ROOT)
+        extract_latents(home)
         with served(home, state) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
             for theme in ("light", "dark"):
@@ -151,6 +194,8 @@ def main() -> None:
                 page = context.new_page()
                 try:
                     tour(page, address, options.out, theme, choose=theme == "light")
+                    latents(page, address, options.out, theme, apply=theme == "light")
+                    inspector(page, address, options.out, theme)
                     zip_report(page, address, options.out, theme, untidy_zip(work), upload=theme == "light")
                 except Exception:
                     page.screenshot(path=options.out / "failed.png", full_page=True)

@@ -29,8 +29,21 @@ def looked_at(app, short_film):
     return project
 
 
-def open_inspector(page, app):
-    page.goto(f"{app.url}/inspector?project=latents")
+@pytest.fixture(scope="session")
+def with_tokens(app, short_film):
+    """A project whose latents were extracted here, so that the file tells its settings."""
+    from castle_core.job_functions import job_function
+    from castle_core.progress import QUIET
+    from castle_core.projects import Project
+
+    project = Project.create(app.home / "tokens")
+    (project.path / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
+    config = {"encoder": "hog", "roi_ids": [0], "input_size": 64, "every": 10}
+    job_function("latents")(QUIET, project=str(project.path), owner="local", videos=["walk"], config=config)
+
+
+def open_inspector(page, app, project="latents"):
+    page.goto(f"{app.url}/inspector?project={project}")
     field = page.locator(".scatter .dots")
     expect(field).to_be_visible()
     painted = "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return d.some(v => v) }"
@@ -88,6 +101,20 @@ def test_one_frame_in_all_views_by_keyboard(page, app, looked_at):
     until(
         lambda: video.evaluate("v => v.readyState >= 2 && Math.floor(v.currentTime * 30)") == 299, "the video's frame"
     )
+
+
+def test_the_token_map_of_a_frame_and_what_is_like_a_patch(page, app, with_tokens):
+    open_inspector(page, app, "tokens")
+    page.get_by_role("button", name="Show its token map").click()
+    patches = page.get_by_label("Choose a patch", exact=False)
+    expect(patches).to_be_visible(timeout=60_000)
+    alike = page.get_by_alt_text("Similarity of every patch", exact=False)
+    before = alike.get_attribute("alt")
+    settle(page)
+    patches.focus()
+    page.keyboard.press("ArrowUp")
+    expect(alike).not_to_have_attribute("alt", before)
+    assert alike.evaluate("i => i.complete && i.naturalWidth > 100")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

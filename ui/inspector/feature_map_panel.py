@@ -13,7 +13,7 @@ from ui.components.lanes import Lane
 from ui.components.patch import choose_patch
 from ui.inspector.frame_panel import frame_panel
 from ui.inspector.look import Look, frame_shown
-from ui.inspector.time_panels import time_lanes
+from ui.inspector.time_panels import status_legend, time_lanes
 from ui.latents.pictures import show_picture
 from ui.words import plain
 
@@ -24,7 +24,8 @@ def feature_map_panel(look: Look) -> None:
     """Show the tokens of the frame shown, and which frames of the video have some."""
     left, right = st.columns([5, 2], gap="medium")
     with left:
-        time_lanes(look, [Lane("codes", f"{look.base}/codes.bin?by=status", 40)], "tokens")
+        lane = Lane("codes", f"{look.base}/codes.bin?by=status", 40)
+        time_lanes(look, [lane], "tokens", legend=status_legend(look), legend_kind="status")
         _tokens(look, frame_shown(look))
     with right:
         frame_panel(look, neighbours=False)

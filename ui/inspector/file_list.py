@@ -1,5 +1,6 @@
 """The list of latent files, each with its settings in words."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import streamlit as st
@@ -32,16 +33,36 @@ def choose_file(files: Sequence[LatentFile]) -> LatentFile:
     if len(stems) == 1:
         st.markdown(f"**{plain(stem)}**")
     ours = {file.relative: file for file in files if file.stem == stem}
+    names = names_of(list(ours.values()))
     chosen = st.radio(
         "Latent file",
         list(ours),
-        format_func=lambda relative: plain(ours[relative].title),
-        captions=[plain(", ".join(file.words)) for file in ours.values()],
+        format_func=lambda relative: plain(names[relative]),
+        captions=[plain(", ".join(_rest_of_words(file, names[file.relative]))) for file in ours.values()],
         key=f"inspector-file-{stem}",
     )
     file = ours[str(chosen)]
     st.caption(f"`{file.path.name}`")
     return file
+
+
+def _rest_of_words(file: LatentFile, name: str) -> tuple[str, ...]:
+    said = file.words and name.startswith(f"{file.title} · {file.words[0]}")
+    return file.words[1:] if said else file.words
+
+
+def names_of(files: Sequence[LatentFile]) -> dict[str, str]:
+    """Return a name for each file (by its relative path) that no other one has: a browser tells choices apart by name.
+
+    It is the title, with what the rows are and then the file's name where others have the same.
+    """
+    names = {file.relative: file.title for file in files}
+    for more in (lambda file: file.words[0] if file.words else "", lambda file: file.path.name):
+        taken = Counter(names.values())
+        for file in files:
+            if taken[names[file.relative]] > 1 and (word := more(file)):
+                names[file.relative] += f" · {word}"
+    return names
 
 
 def opened(project: Project, file: LatentFile) -> Look | None:

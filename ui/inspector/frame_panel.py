@@ -43,7 +43,7 @@ def _alike(look: Look, frame_index: int) -> None:
     except CastleError as error:
         st.caption(plain(str(error)))
         return
-    grid = st.grid(min_column_width=110, gap="small")
+    grid = st.grid(min_column_width=85, gap="small")
     for place, one in enumerate(found):
         with grid.cell():
             _picture(look, one.frame_index, 160)

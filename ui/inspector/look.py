@@ -102,9 +102,12 @@ def look_at(project: Project, file: LatentFile) -> Look:
 
 
 def frame_shown(look: Look) -> int:
-    """Return the frame shown, kept for each file."""
+    """Return the frame shown, kept for each file; at first the first one that has a value."""
     kept: dict[str, Any] = st.session_state.get(_FRAME) or {}
-    return min(int(kept.get(look.file.relative, 0)), look.summary.n - 1)
+    frame_index = kept.get(look.file.relative)
+    if frame_index is None:
+        return int(look.summary.valid.argmax())
+    return min(int(frame_index), look.summary.n - 1)
 
 
 def show_frame(look: Look, frame_index: int) -> None:

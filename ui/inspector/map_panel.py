@@ -14,7 +14,7 @@ from ui.inspector import held
 from ui.inspector.frame_panel import frame_panel
 from ui.inspector.look import Look, frame_shown, keep_lasso, lasso_of, take_choice
 from ui.inspector.token_panel import token_panel
-from ui.job_panel import ACTIVE, live_bar
+from ui.job_panel import ACTIVE, last_ended, live_bar
 from ui.people import current_user
 from ui.server import jobs
 from ui.words import counted, plain
@@ -26,10 +26,13 @@ _SENT = "inspector-sent"
 
 def map_panel(look: Look) -> None:
     """Show the map, the frame shown, and what can be done with the frames inside the lasso."""
-    layout, query = _layout(look)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        layout, query = _layout(look)
+        codes, ramp, names = _colours(look)
+    if layout == "pca-0-1" and st.session_state.get("inspector-layout") == "umap":
+        _offer_umap(look)
     left, right = st.columns([5, 2], gap="medium")
     with left:
-        codes, ramp, names = _colours(look)
         chosen = scatter(
             identity=f"{look.held.version}-{layout}",
             title=look.file.path.name,
@@ -47,6 +50,8 @@ def map_panel(look: Look) -> None:
         take_choice(look, "map", (chosen.frame, chosen.seq))
         if chosen.lasso is not None:
             keep_lasso(look, layout, chosen.lasso)
+        if not is_installed() and not held.has_layout(look.held):
+            st.caption("For a UMAP layout install the extra: `pip install 'castle-studio[umap]'`.")
     with right:
         frame_panel(look)
     polygon = lasso_of(look, layout)
@@ -60,67 +65,69 @@ def map_panel(look: Look) -> None:
 
 def _layout(look: Look) -> tuple[str, str]:
     """Let the user choose what the axes are; returns a short name and the routes' query."""
-    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     has = held.has_layout(look.held)
-    kinds = ["pca", "umap"] if has or is_installed() else ["pca"]
     kind = "pca"
-    if len(kinds) == 1:
-        left.caption("Layout: principal components. For UMAP, install the extra: `pip install 'castle-studio[umap]'`.")
-    else:
+    if has or is_installed():
         kind = str(
-            left.segmented_control(
+            st.segmented_control(
                 "Layout",
-                kinds,
+                ["pca", "umap"],
                 default="pca",
                 format_func={"pca": "Principal components", "umap": "UMAP"}.__getitem__,
                 required=True,
                 key="inspector-layout",
             )
         )
-    if kind == "umap" and has:
-        return "umap-0-1", "kind=umap"
     if kind == "umap":
-        if not live_bar(["umap_latents"], project=str(look.project.path)) and st.button("Lay out by UMAP"):
-            jobs().submit(
-                "umap_latents",
-                project=str(look.project.path),
-                settings={"file": look.file.relative},
-                owner=current_user(),
-                title=f"UMAP of {look.file.path.name}",
-            )
-            st.rerun()
-        st.caption("Until the UMAP is ready you see the principal components. It takes minutes for long videos.")
-    explained = look.summary.explained
-    names = [f"PC {i + 1} ({100 * share:.0f} %)" for i, share in enumerate(explained[:10])]
+        return ("umap-0-1", "kind=umap") if has else ("pca-0-1", "kind=pca&x=0&y=1")
+    names = [f"PC {i + 1} ({100 * share:.0f} %)" for i, share in enumerate(look.summary.explained[:10])]
     d = len(names)
-    x = int(
-        middle.selectbox(
-            "Across", range(d), format_func=names.__getitem__, key="inspector-x", help="Share of variance."
+    x, y = (
+        int(
+            st.selectbox(
+                label, range(d), place, format_func=names.__getitem__, key=key, help="Share of variance.", width=150
+            )
         )
+        for label, key, place in (("Across", "inspector-x", 0), ("Upwards", "inspector-y", min(1, d - 1)))
     )
-    y = int(right.selectbox("Upwards", range(d), min(1, d - 1), format_func=names.__getitem__, key="inspector-y"))
     return f"pca-{x}-{y}", f"kind=pca&x={x}&y={y}"
+
+
+def _offer_umap(look: Look) -> None:
+    """Show how far the UMAP is, or the button that makes it."""
+    if not live_bar(["umap_latents"], project=str(look.project.path)) and st.button("Lay out by UMAP"):
+        jobs().submit(
+            "umap_latents",
+            project=str(look.project.path),
+            settings={"file": look.file.relative},
+            owner=current_user(),
+            title=f"UMAP of {look.file.path.name}",
+        )
+        st.rerun()
+    job = last_ended(["umap_latents"], project=str(look.project.path))
+    if job is not None and job.state == "failed" and job.settings.get("file") == look.file.relative:
+        st.error(plain(job.error or "The layout failed."), icon=":material/error:")
+    st.caption("Until the UMAP is ready you see the principal components. It takes minutes for long videos.")
 
 
 def _colours(look: Look) -> tuple[str, bool, list[str]]:
     """Let the user choose what colours stand for; returns the routes' query, whether it is a ramp, and the names."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        by = st.segmented_control(
-            "Colour by",
-            ["time", "cluster", "channel"],
-            default="time",
-            required=True,
-            key="inspector-colour",
-            persist_state=_SESSION,
-        )
-        if by == "cluster":
-            k = int(st.number_input("Clusters", 2, 60, 8, key="inspector-map-k", width=140))
-            found = held.clusters(look.held, k, 0)
-            return f"by=cluster&k={k}", False, [f"cluster {i + 1}" for i in range(len(found.sizes))]
-        if by == "channel":
-            last = look.summary.dim - 1
-            channel = int(st.number_input("Channel", 0, last, 0, key="inspector-map-channel", width=140))
-            return f"by=channel&c={channel}", True, ["3 spreads below its median", "3 above"]
+    by = st.segmented_control(
+        "Colour by",
+        ["time", "cluster", "channel"],
+        default="time",
+        required=True,
+        key="inspector-colour",
+        persist_state=_SESSION,
+    )
+    if by == "cluster":
+        k = int(st.number_input("Clusters", 2, 60, 8, key="inspector-map-k", width=140))
+        found = held.clusters(look.held, k, 0)
+        return f"by=cluster&k={k}", False, [f"cluster {i + 1}" for i in range(len(found.sizes))]
+    if by == "channel":
+        last = look.summary.dim - 1
+        channel = int(st.number_input("Channel", 0, last, 0, key="inspector-map-channel", width=140))
+        return f"by=channel&c={channel}", True, ["3 spreads below its median", "3 above"]
     end = clock((look.summary.n - 1) / look.fps) if look.timeline else f"frame {look.summary.n - 1}"
     return "by=time", True, ["start", end]
 

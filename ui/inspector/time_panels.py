@@ -80,14 +80,18 @@ def traces_panel(look: Look) -> None:
     st.caption("Space plays, arrow keys step one frame (with Shift ten), the wheel or + and − zoom.")
 
 
+def status_legend(look: Look) -> list[tuple[int, str]]:
+    """Return each status code that occurs, in words with how many frames have it."""
+    counts = count_by_status(look.summary.status)
+    return [(code, f"{status_words(code)}: {n:,} ({100 * n / look.summary.n:.1f} %)") for code, n in counts.items()]
+
+
 def gaps_panel(look: Look) -> None:
     """Show where frames have no value, and why."""
-    counts = count_by_status(look.summary.status)
-    legend = [(code, f"{status_words(code)}: {n:,} ({100 * n / look.summary.n:.1f} %)") for code, n in counts.items()]
     url = f"{look.base}/codes.bin?by=status"
     left, right = st.columns([5, 2], gap="medium")
     with left:
-        time_lanes(look, [Lane("codes", url, 72)], "gaps", legend=legend, legend_kind="status")
+        time_lanes(look, [Lane("codes", url, 72)], "gaps", legend=status_legend(look), legend_kind="status")
         gaps = find_gaps(look.summary.status)
         if not gaps:
             st.success("Every frame has a value.", icon=":material/check:")
