@@ -90,7 +90,7 @@ def mend_masks(
     Returns
     -------
     dict
-        ``mended``: ``{"video", "lost": {roi: frames}}`` for each video.
+        ``mended``: ``{"video", "changed": frames, "lost": {roi: frames}}`` for each video.
     """
     del owner
     from castle_core.tracking.mending import mend_masks as mend
@@ -99,9 +99,9 @@ def mend_masks(
     mended = []
     for number, name in enumerate(videos):
         part = TaskPart(task, number, len(videos), name) if len(videos) > 1 else task
-        summary = mend(opened, name, longest_gap=int(fill_gaps), smallest_piece=int(drop_specks), task=part)
+        summary, changed = mend(opened, name, longest_gap=int(fill_gaps), smallest_piece=int(drop_specks), task=part)
         lost = {str(roi): int(values.lost.sum()) for roi, values in summary.rois.items()}
-        mended.append({"video": opened.video(name).name, "lost": lost})
+        mended.append({"video": opened.video(name).name, "changed": changed, "lost": lost})
     return {"mended": mended}
 
 

@@ -79,11 +79,16 @@ def drop_specks(mask: Mask, smallest: int) -> Mask:
 
 def mend_masks(
     project: Project, stem: str, *, longest_gap: int = 0, smallest_piece: int = 0, task: Task = QUIET
-) -> TrackSummary:
+) -> tuple[TrackSummary, int]:
     """Fill losses of up to `longest_gap` frames and drop pieces below `smallest_piece` pixels in a video's masks.
 
     Only losses that begin and end with the ROI are filled, on tracked frames that follow each other; another ROI's
     pixels are never taken. The earlier file is kept in ``.castle/trash``.
+
+    Returns
+    -------
+    tuple of TrackSummary and int
+        What the masks are now, and on how many frames they differ from before.
 
     Raises
     ------

@@ -305,13 +305,18 @@ def _keep_copy(masks: Path, cache: Path) -> Path:
 
 def rewrite_masks(
     target: Target, changed: Iterator[tuple[int, Mask]], entry: dict[str, Any], task: Task
-) -> TrackSummary:
+) -> tuple[TrackSummary, int]:
     """Replace some frames of a mask file by others; the rest is copied as stored, the earlier file kept in the trash.
 
     Parameters
     ----------
     changed : iterator of (frame index, (H, W) uint8 mask)
         Ascending.
+
+    Returns
+    -------
+    tuple of TrackSummary and int
+        What the file holds now, and how many frames were replaced.
 
     Raises
     ------
@@ -349,4 +354,4 @@ def rewrite_masks(
             summary = builder.finish()
             _check_written(temporary, summary)
         write_record(target.masks, summary, entry, video=target.video_name, fresh=fresh)
-    return summary
+    return summary, len(done)

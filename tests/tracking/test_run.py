@@ -169,7 +169,8 @@ def test_short_losses_are_filled_and_specks_dropped(project):
                 mask[20:30, 10 + 2 * i : 20 + 2 * i] = 1
             mask[0, 0] = mask[60:64, 60:70] = 2
             writer.write(mask, (0, 0, WIDTH, HEIGHT), i)
-    summary = mend_masks(project, "a", longest_gap=2, smallest_piece=3)
+    summary, changed = mend_masks(project, "a", longest_gap=2, smallest_piece=3)
+    assert changed == 10
     found = masks_of(project)
     assert summary.rois[1].lost.nonzero()[0].tolist() == [7, 8, 9]
     assert (found[3][20:30, 16:26] == 1).mean() > 0.9

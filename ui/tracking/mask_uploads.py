@@ -29,7 +29,7 @@ def mask_uploads(project: Project, video: VideoEntry) -> None:
         hint="CASTLE's mask_list.h5. Every mask is checked against its video first.",
         group="masks",
     )
-    for upload in uploads.finished(current_user(), project):
+    for upload in uploads.finished(current_user(), project, "masks"):
         if upload.ending in _ENDINGS and uploads.received_path(project, upload).exists():
             _one(project, upload, video)
 

@@ -7,7 +7,7 @@ from castle_core.projects import Project, VideoEntry
 from ui.job_panel import last_ended, live_bar, watched
 from ui.people import current_user
 from ui.server import jobs
-from ui.words import plain
+from ui.words import counted, plain
 
 MEND = "mend_masks"
 
@@ -51,6 +51,12 @@ def mend_panel(project: Project, video: VideoEntry) -> None:
     job = last_ended([MEND], project=str(project.path))
     if job is not None and job.state == "failed":
         st.error(plain(job.error or "Something went wrong."), icon=":material/error:")
+    elif job is not None and job.state == "finished":
+        for each in (job.result or {}).get("mended", ()):
+            if each.get("video") == video.name:
+                n = int(each.get("changed", 0))
+                said = f"{counted(n, 'frame')} mended; the masks as they were are in `.castle/trash`."
+                st.caption(f":material/check_circle: {said if n else 'There was nothing to mend.'}")
 
 
 def _start(project: Project, video: VideoEntry, gap: int, speck: int) -> None:

@@ -52,7 +52,7 @@ def track_page(project: Project) -> None:
     if unread:
         read_unread(project, unread)
     if len(videos) > 1 and any(tracks.values()):
-        videos_panel(videos, tracks)
+        videos_panel(videos, tracks, unread)
     with st.expander("Masks from keypoints", icon=":material/scatter_plot:"):
         keypoint_masks(project, video, timeline)
     with st.expander("Masks from a file", icon=":material/upload_file:"):

@@ -10,8 +10,10 @@ from ui.tracking.strips import lost_share
 from ui.words import plain
 
 
-def videos_panel(videos: Sequence[VideoEntry], found: Mapping[str, TrackSummary | None]) -> None:
-    """List the videos, the one that lost most first; a click opens one."""
+def videos_panel(
+    videos: Sequence[VideoEntry], found: Mapping[str, TrackSummary | None], unread: Sequence[str] = ()
+) -> None:
+    """List the videos, the one that lost most first; a click opens one. `unread` are stems that are being read."""
     st.subheader("Videos, the worst first", anchor=False)
     rows = worst_first([(video, found.get(video.stem)) for video in videos])
     with st.container(height=340 if len(rows) > 7 else "content", border=True, key="track-list"):
@@ -26,7 +28,7 @@ def videos_panel(videos: Sequence[VideoEntry], found: Mapping[str, TrackSummary 
                     args=(video.stem,),
                 )
                 if summary is None or share is None:
-                    st.caption("not tracked")
+                    st.caption("its masks are being read" if video.stem in unread else "not tracked")
                     continue
                 each = " · ".join(
                     f"ROI {roi} lost {100 * lost_share(track, summary.tracked):.1f} %"
