@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.selection.clustering import kmeans, nearest, squared_distances
+from castle_core.selection.threads import one_thread
 
 
 def inside_polygon(points: npt.NDArray[np.floating], polygon: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
@@ -63,6 +64,13 @@ def spread_over(
     others : dict
         Chosen frame → up to four frames of its cluster that may take its place, nearest first.
     """
+    with one_thread():
+        return _spread_over(scores, frames, n, taken, seed)
+
+
+def _spread_over(
+    scores: npt.NDArray[np.float32], frames: npt.NDArray[np.int64], n: int, taken: Collection[int], seed: int
+) -> tuple[npt.NDArray[np.int64], dict[int, tuple[int, ...]]]:
     free = np.setdiff1d(frames, np.fromiter(taken, np.int64, len(taken)))
     free = free[np.isfinite(scores[free]).all(axis=1)]
     if len(free) <= n:

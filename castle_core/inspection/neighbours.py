@@ -7,6 +7,7 @@ import numpy as np
 from castle_core.errors import SelectionError
 from castle_core.inspection.rows import Rows
 from castle_core.inspection.summary import Summary
+from castle_core.selection.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def nearest_frames(
     one /= max(float(np.linalg.norm(one)), 1e-12)
     similarity = np.full(rows.n, -np.inf, np.float32)
     along = float(summary.centre @ one)
-    for first, part in rows.scan():
-        similarity[first : first + len(part)] = part @ one - along
+    with one_thread():
+        for first, part in rows.scan():
+            similarity[first : first + len(part)] = part @ one - along
     with np.errstate(invalid="ignore"):
         similarity /= np.maximum(summary.length, 1e-6)
     similarity[~valid] = -np.inf

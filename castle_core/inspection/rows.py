@@ -46,8 +46,10 @@ class Rows:
     dim: int
     stored: StoredArray
 
-    def scan(self) -> Iterator[tuple[int, Matrix]]:
-        """Yield (first row, rows) over the whole file; every piece is overwritten by the next one.
+    def scan(self, n_rows: int = 1) -> Iterator[tuple[int, Matrix]]:
+        """Yield (first row, rows) over the whole file, a multiple of `n_rows` at once.
+
+        Every piece is overwritten by the next one, and may be changed.
 
         Memory that is used again is in the processor's cache, so this is the quickest way through a file.
 
@@ -56,7 +58,7 @@ class Rows:
         EncoderError
             If the file has become shorter, or is gone.
         """
-        size = max(1, _SCAN_BYTES // max(1, self.dim * self.stored.dtype.itemsize))
+        size = n_rows * max(1, _SCAN_BYTES // max(1, n_rows * self.dim * self.stored.dtype.itemsize))
         raw = np.empty((min(size, max(1, self.n)), self.dim), self.stored.dtype)
         with self._opened() as file:
             for first in range(0, self.n, size):

@@ -22,6 +22,7 @@ from castle_core.latents.npz import read_companions
 from castle_core.preprocess import OK, ROI_ABSENT
 from castle_core.progress import QUIET, Task
 from castle_core.selection.projection import fit_projection
+from castle_core.selection.threads import one_thread
 
 if TYPE_CHECKING:
     from castle_core.projects import Project
@@ -178,6 +179,11 @@ def summarise(
     on_rows : callable
         Called with the number of rows that are done.
     """
+    with one_thread():
+        return _summarise(rows, status, on_rows)
+
+
+def _summarise(rows: Rows, status: npt.NDArray[np.uint8] | None, on_rows: Callable[[int], None]) -> Summary:
     status = np.zeros(rows.n, np.uint8) if status is None else status.astype(np.uint8, copy=True)
     sample = _sample(rows)
     if len(sample) == 0:
@@ -196,8 +202,7 @@ def summarise(
     directions = np.column_stack([projection.axes, centre]).astype(np.float32)
     shift, centre_squared = projection.mean @ projection.axes, float(centre @ centre)
     length = np.full(rows.n, np.nan, np.float32)
-    piece = bin_rows * max(1, (16 << 20) // max(1, bin_rows * rows.dim * 4))
-    for first, part in rows.pieces(piece):
+    for first, part in rows.scan(bin_rows):
         products = part @ directions
         values = products[:, :width] - shift
         good = np.isfinite(values).all(axis=1)

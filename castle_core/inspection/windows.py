@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from castle_core.inspection.rows import PIECE_BYTES, Rows
 from castle_core.inspection.summary import Summary
+from castle_core.selection.threads import one_thread
 
 Matrix = npt.NDArray[np.float32]
 MAX_EXACT = 20_000
@@ -96,12 +97,20 @@ def channel_order(summary: Summary) -> npt.NDArray[np.int64]:
 
     They are sorted by the angle of their weights on the two widest components of the heat map's own columns.
     """
-    scaled = _scaled(summary.mean, summary)
-    scaled = np.nan_to_num(scaled)
-    _, _, axes = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)
-    if len(axes) < 2:
+    scaled = np.nan_to_num(_scaled(summary.mean, summary))
+    scaled -= scaled.mean(axis=0)
+    narrow = scaled if len(scaled) < summary.dim else scaled.T  # the shorter way round, (m, more)
+    m = len(narrow)
+    if m < 2:
         return np.arange(summary.dim, dtype=np.int64)
-    return np.argsort(np.arctan2(axes[1], axes[0]), kind="stable").astype(np.int64)
+    from scipy.linalg import eigh
+
+    with one_thread():
+        _, found = eigh(narrow @ narrow.T, subset_by_index=(m - 2, m - 1))
+        axes = (narrow.T @ found).T if narrow is scaled else found.T
+    axes = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
+    axes *= np.where(axes[np.arange(2), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
+    return np.argsort(np.arctan2(axes[0], axes[1]), kind="stable").astype(np.int64)
 
 
 def _scaled(mean: Matrix, summary: Summary) -> Matrix:

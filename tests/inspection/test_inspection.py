@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -221,7 +222,13 @@ def test_windows_and_heat_map(project, path, table, monkeypatch):
     picture = heat_map(coarse, summary, channel_order(summary))
     assert picture.shape == (D, len(coarse.edges) - 1, 3)
     assert (picture[:, 2] == 128).all()  # frames 105 to 107 have no value
-    assert sorted(channel_order(summary)) == list(range(D))
+    scaled = (summary.mean - summary.centre) / summary.spread
+    _, _, axes = np.linalg.svd(np.nan_to_num(scaled) - np.nan_to_num(scaled).mean(axis=0), full_matrices=False)
+    axes *= np.where(axes[np.arange(D), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
+    order = list(np.argsort(np.arctan2(axes[1], axes[0])))
+    assert list(channel_order(summary)) == order
+    few = replace(summary, mean=np.ascontiguousarray(summary.mean[:8]))  # fewer stretches than channels
+    assert sorted(channel_order(few)) == list(range(D))
     part = scores_window(summary, 0, 30, np.array([0]), n_bins=10)
     np.testing.assert_array_equal(part.largest[1], summary.scores[3:6, :1].max(axis=0))
 
