@@ -46,8 +46,8 @@ def describe(job: "Job") -> str:
     return " · ".join(parts) or "starting"
 
 
-def job_bar(job: "Job", *, with_cancel: bool = True) -> None:
-    """Show one active job with its bar and, for its owner, Cancel."""
+def job_bar(job: "Job", *, with_cancel: bool = True, place: str = "page") -> None:
+    """Show one active job with its bar and, for its owner, Cancel; `place` tells two bars of one job apart."""
     title = plain(job.title or job.kind)
     owner = "" if job.owner == current_user() else f" · {plain(job.owner)}"
     value = percent(job.done, job.total or 0) / 100 if job.state == "running" else 0.0
@@ -55,7 +55,7 @@ def job_bar(job: "Job", *, with_cancel: bool = True) -> None:
     if with_cancel and job.owner == current_user():
         st.button(
             "Cancel",
-            key=f"cancel-{job.id}",
+            key=f"cancel-{place}-{job.id}",
             type="tertiary",
             icon=":material/close:",
             on_click=_cancel,
@@ -132,7 +132,7 @@ def jobs_panel(project: str | None) -> None:
         if note := st.session_state.pop("job-note", None):
             st.warning(plain(note))
         for job in running[:4]:
-            job_bar(job)
+            job_bar(job, place="side")
         for job in queued[:4]:
             who = "" if job.owner == current_user() else f" ({plain(job.owner)})"
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):

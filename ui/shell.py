@@ -64,6 +64,21 @@ button[data-variant="segmented_control"],button[data-variant="pills"]{color:inhe
 color:inherit!important;text-decoration:none!important}
 .castle-download:hover{border-color:#0f766e}
 .castle-drawn{width:100%;border-radius:.5rem;display:block}
+.castle-check{width:100%;border-collapse:collapse;font-size:.875rem}
+.castle-check :is(th,td){text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;border-bottom:1px solid #8884}
+.castle-check td{overflow-wrap:break-word}.castle-check td:last-child{overflow-wrap:anywhere;min-width:10rem}
+.castle-check td:nth-child(n+2):not(:last-child){white-space:nowrap}.castle-check th{font-weight:400;opacity:.8}
+.castle-check td b{font-weight:600;font-size:.8125rem;color:#fff;background:#566562}
+.castle-check td b{border-radius:1rem;padding:.1rem .6rem}
+.castle-check .problem{background:#b42318!important}.castle-check .warning{background:#8a5300!important}
+.castle-check .ready{background:#0f766e!important}
+.tall:has(>.castle-check){max-height:28rem;overflow:auto}
+@media(max-width:640px){.castle-check thead{display:none}
+.castle-check :is(tr,td){display:block;border:0;padding:.1rem 0}
+.castle-check tr{padding:.5rem 0;border-bottom:1px solid #8884}.castle-check td:empty{display:none}
+.castle-check td:nth-child(n+3)::before{content:attr(data-head) ": ";opacity:.8}.castle-check br{display:none}}
+.castle-files{list-style:none;margin:0!important;padding:0!important;max-height:18rem;overflow:auto;font-size:.8125rem}
+.castle-files li{margin:0 0 .4rem!important;overflow-wrap:anywhere}.castle-files b{font-weight:600;display:block}
 .castle-checks.castle-checks{list-style:none;margin:0;padding:0;display:grid;gap:1rem;
 grid-template-columns:repeat(auto-fill,minmax(min(19rem,100%),1fr))}
 .castle-checks>li{margin:0;border:1px solid #8886;border-radius:.6rem;overflow:hidden}

@@ -24,7 +24,7 @@ class JobKind:
     function : str
         ``module:function``, imported by the worker only.
     needs_gpu : bool
-        Whether it needs a worker with a GPU.
+        Whether it runs a model: on a GPU's worker where the machine has one, else on a CPU.
     """
 
     title: str
@@ -49,17 +49,19 @@ JOB_KINDS: dict[str, JobKind] = {
     "export_latents": JobKind("Export latents", "castle_core.job_functions.inspection:export_latents"),
     "inspect_latents": JobKind("Read latents", "castle_core.job_functions.inspection:inspect_latents"),
     "umap_latents": JobKind("Lay out latents by UMAP", "castle_core.job_functions.inspection:umap_latents"),
-    "latents": JobKind("Extract latents", "castle_core.job_functions.latents:latents"),
-    "check_latents": JobKind("Look before extracting", "castle_core.job_functions.latent_page:check_latents"),
+    "latents": JobKind("Extract latents", "castle_core.job_functions.latents:latents", needs_gpu=True),
+    "check_latents": JobKind(
+        "Look before extracting", "castle_core.job_functions.latent_page:check_latents", needs_gpu=True
+    ),
     "risky_frames": JobKind("Look for risky frames", "castle_core.job_functions.latent_page:find_risky_frames"),
-    "run_frame": JobKind("Run Frame", "castle_core.job_functions.latent_page:run_one_frame"),
+    "run_frame": JobKind("Run Frame", "castle_core.job_functions.latent_page:run_one_frame", needs_gpu=True),
     "roi_centroids": JobKind("Points from a ROI", "castle_core.job_functions.latent_page:roi_centroids"),
     "download_model": JobKind("Download a model", "castle_core.job_functions.latent_page:download_model"),
     "pull_labels": JobKind("Pull labels", "castle_core.job_functions.label_studio:pull_labels"),
     "push_labels": JobKind("Push to Label Studio", "castle_core.job_functions.label_studio:push_labels"),
     "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
     "read_masks": JobKind("Read masks", "castle_core.job_functions.read_masks:read_masks"),
-    "track": JobKind("Track ROIs", "castle_core.job_functions.track:track"),
+    "track": JobKind("Track ROIs", "castle_core.job_functions.track:track", needs_gpu=True),
     "mend_masks": JobKind("Mend masks", "castle_core.job_functions.track:mend_masks"),
     "masks_from_points": JobKind("Masks from keypoints", "castle_core.job_functions.track:masks_from_points"),
     "suggest": JobKind("Find hard frames", "castle_core.job_functions.suggest:suggest"),

@@ -31,8 +31,7 @@ def check_latents(
     names = list(videos) or [entry.stem for entry in opened.videos()]
     task.progress(0, len(names), "loading the model")
     encoder = _load(wanted)
-    task.progress(0, len(names), "looking at videos and masks")
-    rows = [asdict(row) for row in preflight(opened, names, wanted, encoder)]
+    rows = [asdict(row) for row in preflight(opened, names, wanted, encoder, task=task)]
     for row in rows:
         row["roi_share"] = {str(roi): share for roi, share in row["roi_share"].items()}
         row["existing"] = list(row["existing"])

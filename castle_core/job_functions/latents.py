@@ -24,6 +24,7 @@ def latents(
     crop_video: bool = False,
     skip_existing: bool = True,
     keep_both: bool = False,
+    all_or_nothing: bool = False,
 ) -> dict[str, Any]:
     """Extract latents as ``castle latents`` does; finished shards survive a cancel, a crash, or a lost worker.
 
@@ -39,7 +40,7 @@ def latents(
         Names or stems; empty means all.
     config : mapping
         Fields of `ExtractConfig`; ``preprocess`` is a mapping of fields of `Preprocess`.
-    latent, rotation, stack, crop_video, skip_existing
+    latent, rotation, stack, crop_video, skip_existing, all_or_nothing
         See `run_extractions`.
     keep_both : bool
         Keep files that were made with other settings beside the new ones.
@@ -60,6 +61,7 @@ def latents(
         crop_video=crop_video,
         skip_existing=skip_existing,
         when_different="keep-both" if keep_both else "recompute",
+        all_or_nothing=all_or_nothing,
         task=task,
     )
 

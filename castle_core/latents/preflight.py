@@ -8,18 +8,26 @@ from typing import Literal
 import numpy as np
 
 from castle_core.encoders import Encoder
-from castle_core.errors import CastleError
+from castle_core.errors import CastleError, ConfigError, EncoderError, PredictionError, RoiError, VideoError
 from castle_core.latents.config import ExtractConfig
 from castle_core.latents.maps import map_bytes
 from castle_core.latents.opening import check_poolings, mask_warnings, open_masks, requested_frames
 from castle_core.latents.plan import look_at_existing, plan_outputs
 from castle_core.latents.point_keys import read_point_tracks
-from castle_core.progress import QUIET
+from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
-from castle_core.rois import MaskSource
+from castle_core.rois import MaskSource, WholeFrame
 from castle_core.video import fingerprint
 
 _SAMPLE = 100
+Cause = Literal["", "masks", "video", "points", "settings", "disk", "other"]
+_CAUSES: tuple[tuple[type[CastleError], Cause], ...] = (
+    (RoiError, "masks"),
+    (VideoError, "video"),
+    (PredictionError, "points"),
+    (ConfigError, "settings"),
+    (EncoderError, "settings"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,10 @@ class PreflightRow:
         A line for each output that exists.
     bytes_needed : int
         Disk space for the results and the work in progress.
+    seconds : float
+        About how long the model takes; 0 where unknown.
+    cause : str
+        What a problem comes from: "masks", "video", "points", "settings", "disk", "other"; empty without a problem.
     """
 
     video: str
@@ -52,9 +64,12 @@ class PreflightRow:
     existing: tuple[str, ...]
     bytes_needed: int
     seconds: float = 0.0
+    cause: Cause = ""
 
 
-def preflight(project: Project, names: list[str], config: ExtractConfig, encoder: Encoder) -> list[PreflightRow]:
+def preflight(
+    project: Project, names: list[str], config: ExtractConfig, encoder: Encoder, *, task: Task = QUIET
+) -> list[PreflightRow]:
     """Check every video before an extraction.
 
     Parameters
@@ -66,50 +81,63 @@ def preflight(project: Project, names: list[str], config: ExtractConfig, encoder
     config : ExtractConfig
         What would be extracted.
     encoder : Encoder
-        The loaded model, for sizes.
+        The loaded model, for sizes and time.
+    task : Task
+        Progress in videos; cancel.
 
     Returns
     -------
     list of PreflightRow
         One a video, in the same order; problems are rows, not exceptions.
     """
-    rows = [_check(project, name, config, encoder) for name in names]
+    rows = []
+    for number, name in enumerate(names):
+        task.progress(number, len(names), f"looking at {name}")
+        rows.append(_check(project, name, config, encoder))
     if any(row.verdict in ("ready", "warning") for row in rows):
         each = _seconds_a_frame(config, encoder)
         rows = [replace(row, seconds=each * row.n_frames) if row.bytes_needed else row for row in rows]
     needed = sum(row.bytes_needed for row in rows)
     free = shutil.disk_usage(project.path).free
     if needed > free:
-        message = f"The results need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. Free some space first."
-        rows = [replace(row, verdict="problem", message=message) if row.verdict != "skip" else row for row in rows]
+        message = (
+            f"the results of all videos need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. Free some space, "
+            "choose fewer videos or every k-th frame, or leave the feature map out"
+        )
+        rows = [
+            replace(row, verdict="problem", message=message, cause="disk") if row.bytes_needed else row for row in rows
+        ]
     return rows
 
 
 def _seconds_a_frame(config: ExtractConfig, encoder: Encoder) -> float:
-    """Time the model on two blank pictures (the second time, when it is warm)."""
+    """Time the model on blank pictures, two on a CPU and a batch on a GPU (the second time, when it is warm)."""
     import torch
 
-    pictures = torch.zeros((2, encoder.input_size, encoder.input_size, 3), dtype=torch.uint8)
+    n_pictures = 2 if encoder.device == "cpu" else min(config.batch_size or 32, 32)
+    pictures = torch.zeros((n_pictures, encoder.input_size, encoder.input_size, 3), dtype=torch.uint8)
     elapsed = 0.0
     for _ in range(2):
         started = time.perf_counter()
         encoder.encode(pictures).patch_tokens.float().cpu()
         elapsed = time.perf_counter() - started
     backgrounds = len(config.roi_ids) if config.preprocess.remove_background == "roi" else 1
-    return elapsed / 2 * max(1, config.angles) * backgrounds
+    return elapsed / n_pictures * max(1, config.angles) * backgrounds
 
 
 def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder) -> PreflightRow:
+    shown = name
     try:
         entry = project.video(name)
+        shown = entry.name
         check_poolings(config, encoder)
-        points = read_point_tracks(project, entry.stem, config, QUIET)
         with project.open_video(entry.stem) as video:
+            points = read_point_tracks(project, entry.stem, config, QUIET)
             masks = open_masks(project, entry.name, video, config)
             try:
                 wanted = requested_frames(video, config)
                 odd = mask_warnings(masks, video)
-                share = _roi_share(masks, wanted, config)
+                share, others = _roi_share(masks, wanted, config)
                 masks_hash = masks.content_hash()
             finally:
                 masks.close()
@@ -125,8 +153,9 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
                 average_fps=video.average_fps,
             )
             found = [(output, look_at_existing(output, video.n_frames)) for output in outputs]
-    except CastleError as error:
-        return PreflightRow(name, "problem", str(error), 0, {}, (), 0)
+    except (CastleError, OSError) as error:
+        cause: Cause = next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "other")
+        return PreflightRow(shown, "problem", str(error), 0, {}, (), 0, cause=cause)
     existing = tuple(f"{output.path.name} {state.reason}" for output, state in found if state.state != "absent")
     todo = [output for output, state in found if state.state != "same"]
     side = encoder.input_size // encoder.patch_size
@@ -138,6 +167,8 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
     lost = [f"ROI {roi} in {100 * value:.0f} %" for roi, value in share.items() if value < 0.95]
     if lost:
         odd = [f"found only {', '.join(lost)} of the frames; the others become NaN", *odd]
+    if others and not all(share.values()):
+        odd.append(f"There are ROI {', '.join(str(roi) for roi in others)}: is the ROI ID right?")
     return PreflightRow(
         entry.name,
         "warning" if odd else "ready",
@@ -149,11 +180,13 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
     )
 
 
-def _roi_share(masks: MaskSource, wanted: range, config: ExtractConfig) -> dict[int, float]:
-    rois = set(config.roi_ids) | {config.preprocess.center_roi, config.preprocess.tail_roi}
-    ids = sorted(roi for roi in rois if roi)
-    if not ids or not len(wanted):
-        return {}
+def _roi_share(masks: MaskSource, wanted: range, config: ExtractConfig) -> tuple[dict[int, float], list[int]]:
+    """Return the share of frames with each ROI that decides about rows, and which other ROIs there are."""
+    pooled = config.roi_ids if set(config.poolings) != {"point"} else ()
+    ids = sorted(roi for roi in {*pooled, config.preprocess.center_roi, config.preprocess.tail_roi} if roi)
+    if not ids or not len(wanted) or isinstance(masks, WholeFrame):
+        return {}, []
+    others: set[int] = set()
     sample = np.unique(np.linspace(0, len(wanted) - 1, _SAMPLE).astype(int))
     seen = dict.fromkeys(ids, 0)
     for position in sample:
@@ -163,4 +196,5 @@ def _roi_share(masks: MaskSource, wanted: range, config: ExtractConfig) -> dict[
         present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
         for roi in ids:
             seen[roi] += roi in present
-    return {roi: count / len(sample) for roi, count in seen.items()}
+        others.update(int(roi) for roi in present if roi and roi not in ids)
+    return {roi: count / len(sample) for roi, count in seen.items()}, sorted(others)

@@ -9,7 +9,7 @@ from castle_core.latents.config import ExtractConfig
 from castle_core.latents.crop_video import extract_crop_video
 from castle_core.latents.extraction import WhenDifferent, extract_video
 from castle_core.latents.point_keys import is_for_one_video
-from castle_core.latents.preflight import preflight
+from castle_core.latents.preflight import PreflightRow, preflight
 from castle_core.progress import QUIET, Task, TaskPart
 from castle_core.projects import Project
 
@@ -34,6 +34,7 @@ def run_extractions(
     crop_video: bool = False,
     skip_existing: bool = True,
     when_different: WhenDifferent = "recompute",
+    all_or_nothing: bool = False,
     device: str | None = None,
     encoder: Encoder | None = None,
     task: Task = QUIET,
@@ -58,6 +59,9 @@ def run_extractions(
         Write crop videos too.
     skip_existing, when_different
         See `extract_video`.
+    all_or_nothing : bool
+        Start nothing where the check before finds a video that cannot run; otherwise it becomes a failure in the
+        report, and the others run.
     device : str, optional
         A torch device; by default a GPU if there is one.
     encoder : Encoder, optional
@@ -73,7 +77,8 @@ def run_extractions(
     Raises
     ------
     EncoderError, ConfigError
-        If the model cannot be loaded or the points are one video's; nothing was started then.
+        If the model cannot be loaded, the points are one video's, or a video cannot run with `all_or_nothing`; nothing
+        was started then.
     JobCancelled, LeaseLostError
         From `task`; finished shards stay.
     """
@@ -89,8 +94,10 @@ def run_extractions(
             config.encoder, device=choose_device(device), precision=config.precision, input_size=config.input_size
         )
     report: dict[str, Any] = {"outputs": [], "skipped": [], "failed": [], "crop_videos": []}
-    if encoder is not None:
-        _log_preflight(project, [entry.stem for entry in videos], passes[0] if passes else config, encoder, task)
+    if encoder is not None and passes:
+        rows = _log_preflight(project, [entry.stem for entry in videos], passes[0], encoder, task)
+        if all_or_nothing:
+            _refuse_problems(rows)
     for number, entry in enumerate(videos):
         task.log(f"\nProcessing {entry.name}...")
         part = TaskPart(task, number, len(videos), entry.name) if len(videos) > 1 else task
@@ -135,7 +142,21 @@ def _check_point_keys(project: Project, config: ExtractConfig, n_videos: int) ->
             )
 
 
-def _log_preflight(project: Project, names: list[str], config: ExtractConfig, encoder: Encoder, task: Task) -> None:
+def _log_preflight(
+    project: Project, names: list[str], config: ExtractConfig, encoder: Encoder, task: Task
+) -> list[PreflightRow]:
     task.log(f"Starting pre-flight check for {len(names)} videos with {encoder.name} on {encoder.device}...")
-    for row in preflight(project, names, config, encoder):
+    rows = preflight(project, names, config, encoder)
+    for row in rows:
         task.log(f"  {row.video}: {row.verdict}" + (f" ({row.message})" if row.message != row.verdict else ""))
+    return rows
+
+
+def _refuse_problems(rows: list[PreflightRow]) -> None:
+    problems = [row for row in rows if row.verdict == "problem"]
+    if problems:
+        said = "; ".join(f"{row.video}: {row.message.rstrip('.')}" for row in problems[:5])
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ConfigError(
+            f"Nothing was started: {len(problems)} of {len(rows)} videos cannot run. {said}{more}. Mend or leave out."
+        )

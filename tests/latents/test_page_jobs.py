@@ -1,9 +1,15 @@
 """What the page Extract latent runs besides extractions: riskiest frames, one frame, centroids as points."""
 
+import shutil
+from collections import namedtuple
+
 import numpy as np
 import pytest
 
-from castle_core.job_functions.latent_page import find_risky_frames, roi_centroids, run_one_frame
+from castle_core.errors import ConfigError
+from castle_core.job_functions import JOB_KINDS
+from castle_core.job_functions.latent_page import check_latents, find_risky_frames, roi_centroids, run_one_frame
+from castle_core.job_functions.latents import latents as extract
 from castle_core.latents import read_latents
 from castle_core.latents.frame_files import similarity, token_rgb
 from castle_core.latents.points import read_points
@@ -22,12 +28,10 @@ def test_the_riskiest_frames_name_every_loss_once(project, stem):
 
 
 def test_one_frame_is_one_row_equal_to_the_extractions(project, stem):
-    from castle_core.job_functions.latents import latents
-
     said = run_one_frame(QUIET, project=str(project.path), owner="a", video=stem, frame_index=5, config=HOG)
     (path,) = said["paths"]
     one = np.load(path)
-    whole = latents(QUIET, project=str(project.path), owner="a", config=HOG)
+    whole = extract(QUIET, project=str(project.path), owner="a", config=HOG)
     row = read_latents(project.path / whole["outputs"][0]["path"]).latent[5]
     np.testing.assert_allclose(one["latent"][0], row, atol=1e-5)
     assert one["latent"].shape[0] == 1
@@ -47,3 +51,54 @@ def test_a_centroid_is_a_point_of_every_frame_with_the_roi(project, stem):
     track = read_points(project.path / "points" / said["key"] / f"{stem}.csv")
     missing = np.flatnonzero(np.isnan(track.xy[:, 0]))
     assert set(missing) == {7, 8, 20, 21, 22}
+
+
+def check(project, **config):
+    rows = check_latents(QUIET, project=str(project.path), owner="a", config={**HOG, **config})["rows"]
+    return {row["video"]: row for row in rows}
+
+
+def test_what_runs_a_model_runs_on_the_gpu():
+    assert {name for name, kind in JOB_KINDS.items() if kind.needs_gpu} == {
+        *("latents", "check_latents", "run_frame", "track")
+    }
+
+
+def test_the_check_names_the_cause_of_each_problem(project, monkeypatch):
+    entry = project.videos()[0]
+    shutil.copyfile(entry.path, entry.path.with_name("untracked.mp4"))
+    entry.path.with_name("broken.mp4").write_bytes(b"no video at all")
+    rows = check(project)
+    assert [rows[name]["cause"] for name in ("untracked.mp4", "broken.mp4")] == ["masks", "video"]
+    assert rows[entry.name]["verdict"] == "warning"  # some frames are lost
+    assert check(project, poolings=["point"], points=["nowhere"])[entry.name]["cause"] == "points"
+    assert check(project, start="0.9", stop="0.1")[entry.name]["cause"] == "settings"
+    full = namedtuple("usage", "total used free")(1, 1, 10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    assert check(project)[entry.name]["cause"] == "disk"
+
+
+def test_a_run_from_the_page_starts_nothing_where_a_video_cannot_run(project, stem):
+    entry = project.videos()[0]
+    shutil.copyfile(entry.path, entry.path.with_name("untracked.mp4"))
+    with pytest.raises(
+        ConfigError, match=r"Nothing was started: 1 of 2 videos cannot run. untracked.mp4: .*no tracked ROIs"
+    ):
+        extract(QUIET, project=str(project.path), owner="a", config=HOG, all_or_nothing=True)
+    assert not list((project.path / "latent").rglob("*.npz"))
+    said = extract(QUIET, project=str(project.path), owner="a", config=HOG)
+    assert [len(said["outputs"]), len(said["failed"])] == [1, 1]
+
+
+def test_points_without_a_crop_need_no_roi(project, stem):
+    folder = project.path / "points" / "nose"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.csv").write_text("frame,x,y\n0,5,5\n")
+    (row,) = check(project, preprocess={}, poolings=["point"], points=["nose"]).values()
+    assert (row["verdict"], row["roi_share"]) == ("ready", {})
+
+
+def test_a_wrong_roi_id_is_told_with_those_that_there_are(project, stem):
+    (row,) = check(project, roi_ids=[9]).values()
+    assert "ROI 9 in 0 %" in row["message"]
+    assert "is the ROI ID right?" in row["message"]

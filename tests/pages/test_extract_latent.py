@@ -1,20 +1,42 @@
-"""The page Extract latent without a browser: what every widget does to the job's settings, and what is refused."""
+"""The page Extract latent without a browser: what every widget does to the job's settings, and what is refused.
+
+One app with one project serves all tests; each begins with the default settings, nothing applied, and no jobs.
+"""
+
+import shutil
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from castle_core.job_functions.latents import config_from_json
 from castle_core.jobs import JobTable
+from castle_core.jobs.ledger import Ledger
 from castle_core.mask_writer import MaskListWriter
 from castle_core.projects import Project
 from castle_core.state import castle_state
+from ui.latents.form import DEFAULTS, SECTION, job_settings
 
 PAGE = "pages/extract_latent.py"
 
 
-@pytest.fixture
-def tracked(project):
-    """The project ``mice`` with ROI 1 and 2, ROI 2 lost on some frames."""
+@pytest.fixture(scope="module", autouse=True)
+def castle_folders(tmp_path_factory):
+    """Keep one home and one state for the module."""
+    folder = tmp_path_factory.mktemp("castle")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CASTLE_HOME", str(folder / "home"))
+        patch.setenv("CASTLE_STATE", str(folder / "state"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def tracked(castle_folders, film):
+    """The project ``mice``: ``walk`` with ROI 1 and 2 and points, ROI 2 lost on some frames; ``yard`` without."""
+    project = Project.create("mice")
+    for stem in ("walk", "yard"):
+        shutil.copyfile(film, project.path / "videos" / f"{stem}.mp4")
     path = project.path / "track" / "walk.mp4" / "mask_list.h5"
     path.parent.mkdir(parents=True)
     with MaskListWriter(path, width=64, height=48, n_rois=2) as writer:
@@ -24,15 +46,36 @@ def tracked(project):
             if index < 50:
                 mask[30:33, 30:33] = 2
             writer.write(mask, (0, 0, 64, 48))
+    points = project.path / "points" / "nose" / "walk.csv"
+    points.parent.mkdir(parents=True)
+    points.write_text("frame x y\n0 12 14\n1 13 14\n")
     return project
 
 
+@pytest.fixture(scope="module")
+def opened(tracked):
+    """The page in a session of its own."""
+    from streamlit.testing.v1 import AppTest
+
+    at = AppTest.from_file(str(Path(__file__).resolve().parents[2] / "app.py"), default_timeout=60)
+    at.query_params["project"] = "mice"
+    at.run()
+    return at.switch_page(PAGE).run()
+
+
 @pytest.fixture
-def page(run, tracked):
-    at = run("mice", PAGE)
-    at.selectbox(key="latent-encoder").set_value("hog").run()
-    assert not at.exception, [error.value for error in at.exception]
-    return at
+def page(opened, tracked):
+    """The page with the default settings, but a model that needs no download."""
+    found = table()
+    with found.database.transaction() as connection:
+        connection.execute("DELETE FROM jobs")
+    found.close()
+    tracked.save_settings(SECTION, {})
+    for name, value in {**DEFAULTS, "encoder": "hog"}.items():
+        opened.session_state[f"latent-{name}"] = value
+    opened.run()
+    assert not opened.exception, [error.value for error in opened.exception]
+    return opened
 
 
 def table():
@@ -45,6 +88,25 @@ def jobs_of(kind):
         return [job for job in found.list() if job.kind == kind]
     finally:
         found.close()
+
+
+def checked(rows):
+    """Let the check that waits find these rows."""
+    found = table()
+    try:
+        ledger = Ledger(found)
+        job = ledger.begin_next("gpu", "a worker")
+        assert job.kind == "check_latents"
+        whole = [
+            {"n_frames": 60, "roi_share": {}, "existing": [], "bytes_needed": 0, "seconds": 0.0, **row} for row in rows
+        ]
+        ledger.end(job.id, job.attempt, "finished", result={"rows": whole, "device": "cpu"})
+    finally:
+        found.close()
+
+
+READY = {"video": "walk.mp4", "verdict": "ready", "message": "ready", "cause": ""}
+NO_MASKS = {"video": "yard.mp4", "verdict": "problem", "message": "yard.mp4 has no tracked ROIs.", "cause": "masks"}
 
 
 def click(at, key):
@@ -71,6 +133,7 @@ def test_the_defaults_are_the_products(page):
         "crop_video": False,
         "skip_existing": True,
         "keep_both": False,
+        "all_or_nothing": True,
         "config": {
             "encoder": "hog",
             "roi_ids": [1],
@@ -174,23 +237,35 @@ def test_every_model_and_target_widget_reaches_the_job(page):
     assert (config["start"], config["stop"], config["input_size"], config["precision"]) == ("10f", "4s", 128, "fp32")
 
 
-def test_automatic_batch_size_another_model_and_wrong_roi_ids(page):
-    page.checkbox(key="latent-batch_auto").set_value(True).run()
+def test_automatic_batch_size_another_model_and_wrong_roi_ids(page, tmp_path):
+    page.checkbox(key="latent-batch_auto").set_value(True)
     page.selectbox(key="latent-encoder").set_value("other").run()
     click(page, "latent-apply")
     assert any("Name a visual model" in error.value for error in page.error)
-    page.text_input(key="latent-encoder_other").set_value("owner/model").run()
+    (tmp_path / "config.json").write_text("{}")
+    page.text_input(key="latent-encoder_other").set_value(str(tmp_path))
     page.text_input(key="latent-roi_ids").set_value("one").run()
     click(page, "latent-apply")
     assert any("not a list of numbers" in error.value for error in page.error)
     page.text_input(key="latent-roi_ids").set_value("1").run()
     config = extracted(page)["config"]
-    assert (config["encoder"], config["batch_size"]) == ("owner/model", None)
+    assert (config["encoder"], config["batch_size"]) == (str(tmp_path), None)
+
+
+def test_a_model_that_is_not_here_starts_nothing_but_its_download(page):
+    page.selectbox(key="latent-encoder").set_value("other").run()
+    page.text_input(key="latent-encoder_other").set_value("owner/never-made").run()
+    click(page, "latent-apply")
+    click(page, "latent-latent")
+    assert any("not on this disk yet" in error.value for error in page.error)
+    assert not jobs_of("latents") + jobs_of("check_latents")
+    click(page, "latent-download")
+    assert [job.settings for job in jobs_of("download_model")] == [{"name": "owner/never-made"}]
 
 
 def test_outputs_and_the_size_of_feature_maps(page):
     page.multiselect(key="latent-outputs").set_value(["roi-mean", "none"]).run()
-    assert any("Feature maps of 60 frames: 9 x 8 x 8" in each.value for each in page.warning)
+    assert any("Feature maps of 120 frames: 9 x 8 x 8" in each.value for each in page.warning)
     assert extracted(page)["config"]["poolings"] == ["roi-mean", "none"]
 
 
@@ -199,10 +274,7 @@ def test_global_average_pooling(page):
     assert extracted(page)["config"]["poolings"] == ["global"]
 
 
-def test_a_point_and_how_it_is_read(page, tracked):
-    folder = tracked.path / "points" / "nose"
-    folder.mkdir(parents=True)
-    (folder / "walk.csv").write_text("frame x y\n0 12 14\n1 13 14\n")
+def test_a_point_and_how_it_is_read(page):
     page.selectbox(key="latent-module").set_value("point").run()
     click(page, "latent-apply")
     assert any("Point Key" in error.value for error in page.error)
@@ -241,18 +313,65 @@ def test_run_frame_and_the_check_after_apply(page):
     assert (job.settings["video"], job.settings["frame_index"]) == ("walk", 7)
 
 
-def test_settings_are_saved_and_those_of_another_run_are_taken_again(page, run, tracked):
+def test_settings_are_saved_and_those_of_another_run_are_taken_again(page, tracked):
     click(page, "latent-preset-Posture analysis")
     page.number_input(key="latent-width").set_value(44).run()
     first = extracted(page)
-    again = run("mice", PAGE)
-    assert again.number_input(key="latent-width").value == 44
-    assert Project.open(tracked.path).settings("extract_latent")["preprocess"]["crop_width"] == 44
-    again.number_input(key="latent-width").set_value(30).run()
-    click(again, "latent-preset-No preprocessing")
-    click(again, "latent-take")
-    click(again, "latent-apply")
-    from ui.latents.form import job_settings
+    saved = Project.open(tracked.path).settings(SECTION)
+    assert saved["preprocess"]["crop_width"] == saved["form"]["width"] == 44
+    page.number_input(key="latent-width").set_value(30).run()
+    click(page, "latent-preset-No preprocessing")
+    click(page, "latent-take")
+    click(page, "latent-apply")
+    assert job_settings(Project.open(tracked.path).settings(SECTION)["form"], "latent") == first
 
-    form = Project.open(tracked.path).settings("extract_latent")["form"]
-    assert job_settings(form, "latent") == first
+
+def test_every_setting_has_a_widget(page):
+    for module in DEFAULTS["module"], "point":
+        page.selectbox(key="latent-module").set_value(module)
+        page.selectbox(key="latent-encoder").set_value("other").run()
+        shown = {widget.key for kind in WIDGETS for widget in page.get(kind)}
+        missing = {name for name in DEFAULTS if f"latent-{name}" not in shown}
+        only_with_points = {"points", "interpolation", "likelihood_threshold"}
+        assert missing == (only_with_points if module == "none" else {"outputs"})
+
+
+WIDGETS = ("selectbox", "text_input", "number_input", "checkbox", "toggle", "multiselect")
+
+
+def test_a_video_that_cannot_run_blocks_until_it_is_left_out_or_mended(page, tracked):
+    click(page, "latent-apply")
+    checked([READY, NO_MASKS])
+    page.run()
+    assert any("1 of 2 videos cannot run" in error.value for error in page.error)
+    for action in ("latent", "rotation", "crop"):
+        assert page.button(key=f"latent-{action}").disabled
+    assert not page.button(key="latent-frame").disabled
+    click(page, "latent-others")
+    (job,) = jobs_of("latents")
+    assert job.settings["videos"] == ["walk"]
+    click(page, "latent-leave-yard.mp4")
+    assert page.multiselect(key="latent-videos").value == ["walk"]
+    assert not page.button(key="latent-latent").disabled
+    assert [job.settings["videos"] for job in jobs_of("check_latents")] == [["walk"], []]
+
+
+def test_a_full_disk_blocks_and_the_feature_map_can_be_left_out(page):
+    page.multiselect(key="latent-outputs").set_value(["roi-mean", "none"]).run()
+    click(page, "latent-apply")
+    full = {"verdict": "problem", "message": "need 9 GB", "cause": "disk"}
+    checked([{**READY, **full}, {**NO_MASKS, **full}])
+    page.run()
+    assert page.button(key="latent-latent").disabled
+    click(page, "latent-no-map")
+    assert page.multiselect(key="latent-outputs").value == ["roi-mean"]
+    assert not page.button(key="latent-latent").disabled
+
+
+def test_masks_that_came_since_the_check_start_another(page, tracked):
+    click(page, "latent-apply")
+    checked([{**READY, **NO_MASKS, "video": "walk.mp4"}])
+    time.sleep(0.02)  # the clock of files ticks more slowly
+    (tracked.path / "track" / "walk.mp4" / "mask_list.h5").touch()
+    page.run()
+    assert [job.state for job in jobs_of("check_latents")] == ["queued", "finished"]

@@ -193,6 +193,7 @@ def job_settings(form: Mapping[str, Any], action: str) -> dict[str, Any]:
         "crop_video": action == "crop",
         "skip_existing": bool(form["skip_existing"]),
         "keep_both": form["when_different"] == "keep-both",
+        "all_or_nothing": True,
     }
 
 

@@ -11,9 +11,8 @@ from castle_core.projects import Project
 from castle_core.video.images import encode_jpeg
 from ui.components.patch import choose_patch
 from ui.job_panel import ACTIVE, job_bar
-from ui.latents.actions_panel import FRAME
 from ui.latents.pictures import show_picture
-from ui.latents.work import newest
+from ui.latents.work import FRAME, newest
 from ui.server import jobs
 from ui.words import code, plain
 
@@ -108,4 +107,4 @@ def _wait(number: int) -> None:
     job = jobs().get(number)
     if job.state not in ACTIVE:
         st.rerun()
-    job_bar(job)
+    job_bar(job, place="frame")

@@ -10,7 +10,7 @@ from castle_core.encoders.table import ENCODERS
 from castle_core.projects import Project
 from ui.job_panel import live_bar
 from ui.latents.form import OTHER_MODEL, encoder_of, key_of
-from ui.latents.work import start
+from ui.latents.work import newest, start
 from ui.words import plain
 
 _SESSION: Any = "session"
@@ -25,7 +25,12 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
         st.session_state[key_of("encoder_other")] = st.session_state[key_of("encoder")]
         st.session_state[key_of("encoder")] = OTHER_MODEL
     st.selectbox(
-        "Select Visual Model", list(names), format_func=names.__getitem__, key=key_of("encoder"), persist_state=_SESSION
+        "Select Visual Model",
+        list(names),
+        format_func=names.__getitem__,
+        key=key_of("encoder"),
+        persist_state=_SESSION,
+        help=" ".join(f"{name}: {info.help}." for name, info in list(ENCODERS.items())[:3]),
     )
     if st.session_state[key_of("encoder")] == OTHER_MODEL:
         st.text_input(
@@ -78,9 +83,10 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
         "Files with other settings",
         ["recompute", "keep-both"],
         format_func={
-            "recompute": "Recompute (the old one goes to .castle/trash)",
+            "recompute": "Recompute",
             "keep-both": "Keep both",
         }.__getitem__,
+        help="Recompute: the old file goes to .castle/trash. Keep both: the new one gets _pre- and its settings' mark.",
         key=key_of("when_different"),
         persist_state=_SESSION,
     )
@@ -119,16 +125,33 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
 
 def _models(project: Project) -> dict[str, str]:
     """Return the models: name or folder → what is shown."""
-    names = {name: f"{name} ({info.help})" if info.help else name for name, info in ENCODERS.items()}
+    names = {name: name for name in ENCODERS}
     for folder in sorted((project.path / "encoders").glob("*/config.json")):
         names[str(folder.parent)] = f"{folder.parent.name} (in this project)"
     return {**names, OTHER_MODEL: "Another model: a folder or a hub id"}
 
 
 @st.cache_data(ttl=20, max_entries=50, show_spinner=False)
-def status_of(name: str) -> EncoderStatus:
-    """Return where a model's weights are; looked up again after 20 s."""
+def _status(name: str, downloads: int) -> EncoderStatus:
+    del downloads  # part of the cache's key only: looked up again after each download, and after 20 s
     return encoder_status(name)
+
+
+def status_of(project: Project, name: str) -> EncoderStatus:
+    """Return where a model's weights are."""
+    job = newest(project, "download_model")
+    return _status(name, (job.end_order or 0) if job else 0)
+
+
+def not_here(project: Project, form: dict[str, Any]) -> str:
+    """Say what to do where the model is not on this disk; empty where it is."""
+    name = encoder_of(form)
+    status = status_of(project, name)
+    if status.state == "ready":
+        return ""
+    if status.state == "download":
+        return f"{name} is not on this disk yet. Click Download under Select Visual Model first."
+    return status.advice
 
 
 @st.cache_data(ttl=600, show_spinner=False)
@@ -141,7 +164,9 @@ def _needs(project: Project, name: str) -> None:
     """Say what a model needs: on disk, a download, consent; and whether it is too slow here."""
     if not name:
         return
-    status = status_of(name)
+    if (known := ENCODERS.get(name)) and known.help:
+        st.caption(known.help[:1].upper() + known.help[1:] + ".")
+    status = status_of(project, name)
     size = f"{status.size_bytes / 1e6:,.0f} MB" if status.size_bytes else "size unknown"
     if status.state == "ready":
         words = "built in, no download" if not status.size_bytes else f"on this disk ({size})"
@@ -161,5 +186,5 @@ def _needs(project: Project, name: str) -> None:
     if info and info.n_parameters > _SLOW_ON_CPU and not has_gpu():
         st.caption(
             ":material/hourglass_top: Slow without a GPU: a second or more a frame. Take a small model, hog, or every "
-            "k-th frame; the check on the right measures it."
+            "k-th frame; the check below measures it."
         )

@@ -3,7 +3,9 @@
 import streamlit as st
 
 from castle_core.projects import Project
-from ui.latents.actions_panel import actions_panel, check_panel, earlier_settings, start_check
+from ui.latents.actions_panel import actions_panel
+from ui.latents.check_panel import check_panel, start_check
+from ui.latents.earlier_panel import earlier_settings
 from ui.latents.form import current_form, settle_form
 from ui.latents.frame_panel import frame_panel
 from ui.latents.model_panel import model_panel

@@ -69,9 +69,9 @@ def _map_size(project: Project, form: dict[str, Any], targets: Sequence[VideoEnt
     dim, side = shape
     frames = -(-n_frames // max(1, int(form["every"])))
     size = map_bytes(frames, dim, side)
+    words = f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
     st.warning(
-        f"Feature maps of {counted(frames, 'frame')}: {dim} x {side} x {side} each, float16, up to "
-        f"{size / 1e9:,.2f} GB on disk.",
+        f"Feature maps of {counted(frames, 'frame')}: {dim} x {side} x {side} each, float16, up to {words} on disk.",
         icon=":material/save:",
     )
 
@@ -121,9 +121,10 @@ def _points(project: Project, targets: Sequence[VideoEntry]) -> None:
         "Interpolation",
         ["bilinear", "nearest"],
         format_func={
-            "bilinear": "Bilinear (recommended for sub-pixel accuracy)",
-            "nearest": "Nearest (faster)",
+            "bilinear": "Bilinear",
+            "nearest": "Nearest",
         }.__getitem__,
+        help="Bilinear: recommended for sub-pixel accuracy. Nearest: faster.",
         key=key_of("interpolation"),
         persist_state=_SESSION,
     )

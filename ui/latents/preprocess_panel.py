@@ -20,8 +20,9 @@ def preprocess_panel(project: Project) -> None:
     st.subheader("Preprocessing", anchor=False)
     matching = matching_preset(current_form())
     st.caption("Presets")
-    with st.container(horizontal=True, gap="small"):
-        for name, (center, rotate, background) in PRESETS.items():
+    columns = st.columns(2, gap="small")
+    for place, (name, (center, rotate, background)) in enumerate(PRESETS.items()):
+        with columns[place % 2]:
             words = [
                 f"{label} {'on' if on else 'off'}"
                 for label, on in (("Center", center), ("Rotate", rotate), ("Remove Background", background))
@@ -29,8 +30,8 @@ def preprocess_panel(project: Project) -> None:
             st.button(
                 name,
                 key=f"latent-preset-{name}",
-                type="tertiary",
                 icon=":material/check:" if name == matching else None,
+                width="stretch",
                 help=" · ".join(words),
                 on_click=apply_preset,
                 args=(name,),
@@ -64,10 +65,11 @@ def preprocess_panel(project: Project) -> None:
     two.selectbox(
         "Tail point",
         ["nearest", "centroid"],
-        format_func={"nearest": "nearest pixel (as CASTLE)", "centroid": "centroid (steadier)"}.__getitem__,
+        format_func={"nearest": "nearest pixel", "centroid": "centroid"}.__getitem__,
         key=key_of("tail_point"),
         persist_state=_SESSION,
         disabled=not turning,
+        help="Where the tail is: its pixel nearest to the centre, as CASTLE, or its centroid, which is steadier.",
     )
     background = st.toggle("Remove Background", key=key_of("remove_background"), persist_state=_SESSION)
     st.selectbox(

@@ -13,10 +13,12 @@ from ui.latents.form import applied, config_settings
 from ui.latents.pictures import preview, show_picture
 from ui.latents.work import newest, start
 from ui.pictures import timeline_of
+from ui.trim_panel import not_ready
 from ui.words import plain
 
 _FRAME = "latent-frames-looked-at"
 RISKY = "risky_frames"
+_CELL = 150
 
 
 def current_frame(stem: str, n_frames: int) -> int:
@@ -52,7 +54,7 @@ def preview_panel(project: Project, form: dict[str, Any], targets: Sequence[Vide
     entry = _video(targets)
     timeline = timeline_of(project, entry.stem)
     if timeline is None:
-        st.info(f"{plain(entry.name)} is still being read.", icon=":material/hourglass_top:")
+        not_ready(project, entry)
         return
     frame = current_frame(entry.stem, timeline.n_frames)
     last = timeline.n_frames - 1
@@ -113,7 +115,8 @@ def _pair(project: Project, entry: VideoEntry, frame: int, time: str, settings: 
     with right:
         if shown["seen"]:
             show_picture(shown["seen"], f"What the model sees of frame {frame}", limit="28rem")
-            st.caption(f"What the model sees, {shown['side']} x {shown['side']} px")
+            turned = " · tail down, body axis up" if settings["preprocess"]["tail_roi"] is not None else ""
+            st.caption(f"What the model sees, {shown['side']} x {shown['side']} px{turned}")
         else:
             st.warning(f"Nothing to see on this frame: {shown['words']}. Its row will be NaN.", icon=":material/block:")
     for key, words in shown["points"].items():
@@ -141,10 +144,9 @@ def _sheet(project: Project, entry: VideoEntry, settings: Mapping[str, Any]) -> 
     if not found:
         st.caption("None: the ROI is on every frame, well inside the picture.")
         return
-    with st.container(height=520 if len(found) > 4 else "content", border=False):
-        columns = st.columns(4)
-        for place, row in enumerate(found):
-            with columns[place % 4]:
+    with st.container(horizontal=True, gap="small"):
+        for row in found:
+            with st.container(width=_CELL, gap="xxsmall"):
                 _risky(project, entry, int(row["frame_index"]), str(row["reason"]), settings)
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from castle_core.jobs import Job
 
 NOTE = "latent-note"
+KIND = "latents"
+CHECK = "check_latents"
+FRAME = "run_frame"
 
 
 def newest(project: Project, kind: str, settings: Mapping[str, Any] | None = None) -> "Job | None":
