@@ -23,6 +23,8 @@ VERSION = "1.23.2"
 CASTLE = str(Path(sys.executable).parent / "castle")
 NAMES = [f"keypoint {k}" for k in range(17)]
 WIDTH, HEIGHT = 1280, 1024
+GOALS = {(500, "push with pre-labels"): 60.0, (500, "pull"): 5.0}
+"""(frames, step) → seconds of the whole command."""
 
 
 def make_project(path: Path, n_frames: int) -> int:
@@ -102,8 +104,10 @@ def measure(folder: Path, server: str, process: psutil.Process, n_frames: int) -
         served = sum(process.cpu_times()[:2]) - before
         what = f"{said['created']} new, {said['skipped']} skipped" if "push" in name else f"{said['created']} new"
         size = f"{n_bytes / 2**20:.0f} MiB" if name.startswith("push with") else ""
+        goal = GOALS.get((n_frames, name))
+        met = "" if goal is None else f"{goal:.0f} s: {'met' if seconds < goal else '**missed**'}"
         print(
-            f"| {n_frames} | {name} | {what} | {size} | {seconds:.1f} s | {cpu:.1f} s | {served:.1f} s | "
+            f"| {n_frames} | {name} | {what} | {size} | {seconds:.1f} s | {cpu:.1f} s | {served:.1f} s | {met} | "
             f"{memory:.0f} MB |",
             flush=True,
         )
@@ -124,8 +128,11 @@ def main() -> None:
     print(
         f"{WIDTH}x{HEIGHT}, {len(NAMES)} keypoints, SQLite, over the loopback; time and memory of the whole command\n"
     )
-    print("| frames | step | result | pictures | time | CPU of castle | CPU of Label Studio | peak memory of castle |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| frames | step | result | pictures | time | CPU of castle | CPU of Label Studio | goal | "
+        "peak memory of castle |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(data, folder / "data")

@@ -33,6 +33,7 @@ SPARE_BYTES = 256 << 20
 _MAX_STEP_S = 24 * 3600.0
 _READ_BYTES = 4 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
+_PURPOSE = re.compile(r"[a-z]{1,20}")
 State = Literal["receiving", "received", "duplicate"]
 _FINISHING = threading.Lock()
 
@@ -71,6 +72,9 @@ class Upload:
         Hexadecimal, once received.
     job : int or None
         The job that checks it.
+    purpose : str
+        What its sender says that it is (``labels``, ``predictions``, ``masks``, …): a csv may be either. Empty where
+        nobody said.
     idle_s, seen_offset, seen_at : float, int, float
         How long nothing came, as added up by `UploadStore.sweep`.
     """
@@ -83,6 +87,7 @@ class Upload:
     state: State = "receiving"
     sha256: str | None = None
     job: int | None = None
+    purpose: str = ""
     idle_s: float = 0.0
     seen_offset: int = -1
     seen_at: float = field(default=0.0)
@@ -136,7 +141,7 @@ class UploadStore:
         self.project = project
         self.folder = project.path / ".castle" / "uploads"
 
-    def create(self, *, user: str, name: str, size: int, max_size: int) -> Upload:
+    def create(self, *, user: str, name: str, size: int, max_size: int, purpose: str = "") -> Upload:
         """Register a new upload.
 
         Raises
@@ -166,7 +171,8 @@ class UploadStore:
             )
         now = time.time()
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-        upload = Upload(secrets.token_hex(16), user, name, size, created, seen_offset=0, seen_at=now)
+        purpose = purpose if _PURPOSE.fullmatch(purpose) else ""
+        upload = Upload(secrets.token_hex(16), user, name, size, created, purpose=purpose, seen_offset=0, seen_at=now)
         _remember_folder(self.project.path)
         try:
             self.part(upload).touch(exist_ok=False)
@@ -252,6 +258,7 @@ class UploadStore:
         return any(
             other.id != upload.id
             and (other.state, other.sha256, other.name) == ("received", upload.sha256, upload.name)
+            and (other.purpose == upload.purpose or upload.is_video)
             and (self.part(other).exists() or other.name in names)
             for other in self.all()
         )

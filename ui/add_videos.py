@@ -53,6 +53,7 @@ def upload_panel(project: Project, *, kinds: tuple[str, ...], label: str, hint: 
     counts = uploader(
         token=uploads.token(user, project),
         group=f"{project.path}|{group}",
+        purpose=group,
         endpoint=uploads.endpoint(),
         accept=kinds,
         max_size=uploads.max_size(),
@@ -61,7 +62,7 @@ def upload_panel(project: Project, *, kinds: tuple[str, ...], label: str, hint: 
         key=f"uploader-{group}",
     )
     for upload, offset in uploads.unfinished(user, project):
-        if upload.ending in kinds and not counts.busy:
+        if upload.ending in kinds and upload.purpose in ("", group) and not counts.busy:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(
                     f":material/pause_circle: **{plain(upload.name)}** stopped at {percent(offset, upload.size)} % of "

@@ -17,10 +17,10 @@ def place_uploads(project: Project) -> None:
     """Ask for model and video of each uploaded prediction file, and put it into ``models/<name>/``."""
     for note in st.session_state.pop("placed", ()):
         st.success(plain(note), icon=":material/check_circle:")
-    for upload in uploads.finished(current_user(), project):
+    for upload in uploads.finished(current_user(), project, "predictions"):
         if upload.ending not in PREDICTION_ENDINGS or not uploads.received_path(project, upload).exists():
             continue
-        if upload.name.startswith("CollectedData"):
+        if not upload.purpose and upload.name.startswith("CollectedData"):
             continue  # labels, which wait on the page Label export
         _one(project, upload)
 

@@ -68,12 +68,16 @@ def max_size() -> int:
     return settings().max_upload
 
 
-def finished(user: str, project: Project) -> list[Upload]:
-    """Return the user's complete uploads in a project, oldest first.
+def finished(user: str, project: Project, purpose: str | None = None) -> list[Upload]:
+    """Return the user's complete uploads in a project, oldest first; of a purpose, also those without one.
 
     A video's ``job`` is the check that moves it into the project; zips and tables wait at `received_path`.
     """
-    return [upload for upload in UploadStore(project).all(user) if upload.state != "receiving"]
+    return [
+        upload
+        for upload in UploadStore(project).all(user)
+        if upload.state != "receiving" and (purpose is None or upload.purpose in ("", purpose))
+    ]
 
 
 def unfinished(user: str, project: Project) -> list[tuple[Upload, int]]:
@@ -226,10 +230,13 @@ async def create(request: Request, store: UploadStore, user: str) -> Response:
     if not (length.isascii() and length.isdigit() and len(length) < 20):
         return _text("The header Upload-Length must say how many bytes the file has.", 400)
     try:
-        name = _metadata(request.headers.get("upload-metadata", ""))["filename"]
+        said = _metadata(request.headers.get("upload-metadata", ""))
+        name, purpose = said["filename"], said.get("purpose", "")
     except (KeyError, ValueError):
         return _text("The header Upload-Metadata must hold the file's name (filename, base64 of UTF-8).", 400)
-    upload = await to_thread.run_sync(lambda: store.create(user=user, name=name, size=int(length), max_size=max_size()))
+    upload = await to_thread.run_sync(
+        lambda: store.create(user=user, name=name, size=int(length), max_size=max_size(), purpose=purpose)
+    )
     location = f"{endpoint()}/{upload.id}"
     return Response(status_code=201, headers={**_BASE, "Location": location, "Upload-Offset": "0", **_expires(upload)})
 

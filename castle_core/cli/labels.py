@@ -27,6 +27,13 @@ def export(
     format_: Annotated[str, typer.Option("--format", help=_FORMATS)],
     out: Annotated[Path, typer.Option("--out", help="A new folder, or a .zip; for SLEAP a .slp or .pkg.slp.")],
     view: ViewOption = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option("--predictions", help="For label-studio: the model whose predictions become editable pre-labels."),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option("--likelihood-threshold", help="Points of a smaller likelihood are no pre-labels.")
+    ] = 0.0,
     json_: JsonFlag = False,
 ) -> None:
     """Write the project's labels and images for another tool."""
@@ -34,7 +41,15 @@ def export(
     from castle_core.projects import Project
 
     task = TerminalTask("export")
-    done = export_labels(Project.open(project), format_, out.absolute(), view=view, task=task)
+    done = export_labels(
+        Project.open(project),
+        format_,
+        out.absolute(),
+        view=view,
+        model=predictions,
+        threshold=threshold,
+        task=task,
+    )
     task.close()
     for note in done.notes:
         say(note)

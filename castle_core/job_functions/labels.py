@@ -7,7 +7,7 @@ from typing import Any
 from castle_core.errors import ConfigError, LabelError
 from castle_core.files import atomic_write_json, make_folder, safe_name
 from castle_core.labels.check_project import check_project
-from castle_core.labels.exporting import FORMATS, export_labels
+from castle_core.labels.exporting import FORMATS, export_labels, export_state
 from castle_core.labels.importing import import_labels
 from castle_core.labels.in_project import label_state
 from castle_core.progress import Task
@@ -16,7 +16,16 @@ from castle_core.projects import Project
 CHECK_FILE = "label-check.json"
 
 
-def export_job(task: Task, *, project: str, owner: str, format: str, view: str | None = None) -> dict[str, Any]:
+def export_job(
+    task: Task,
+    *,
+    project: str,
+    owner: str,
+    format: str,
+    view: str | None = None,
+    model: str | None = None,
+    threshold: float = 0.0,
+) -> dict[str, Any]:
     """Write the labels for another tool into ``.castle/exports``, where the page offers them.
 
     Parameters
@@ -27,6 +36,8 @@ def export_job(task: Task, *, project: str, owner: str, format: str, view: str |
         A key of `castle_core.labels.exporting.FORMATS`.
     view : str, optional
         Of several ``CollectedData_<view>.csv`` this one.
+    model, threshold
+        As for `castle_core.labels.exporting.export_labels`.
 
     Returns
     -------
@@ -40,12 +51,12 @@ def export_job(task: Task, *, project: str, owner: str, format: str, view: str |
     ending = FORMATS[format].ending or ".zip"
     # Each view has a folder of its own, or one view's download would hold another's labels.
     folder = make_folder(opened.cache_dir / "exports" / safe_name(f"{format}_{view}" if view else format))
-    out = folder / f"{label_state(opened)}{ending}"
+    out = folder / f"{export_state(opened, format, model=model, threshold=threshold)}{ending}"
     for old in folder.iterdir():
         if not old.name.startswith("."):
             with contextlib.suppress(OSError):
                 old.unlink()
-    done = export_labels(opened, format, out, view=view, task=task)
+    done = export_labels(opened, format, out, view=view, model=model, threshold=threshold, task=task)
     parts = [opened.name, view, format if ending == ".zip" else None]  # mice_top_dlc.zip, mice.pkg.slp
     name = safe_name("_".join(part for part in parts if part) + ending)
     return {

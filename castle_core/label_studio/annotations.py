@@ -53,7 +53,7 @@ def read_task(task: Mapping[str, Any], keypoints: Collection[str], size: tuple[i
     Parameters
     ----------
     task : mapping
-        As `LabelStudio.tasks_in_full` gives it.
+        As `LabelStudio.tasks_in_full` gives it, with its ``predictions`` where it `starts_from_model`.
     keypoints : collection of str
         The project's keypoints.
     size : tuple of int or None
@@ -130,7 +130,20 @@ def _conflict(ordered: list[Mapping[str, Any]], size: tuple[int, int] | None) ->
     return f"{len(ordered)} annotations ({names}), {apart}; {how} counts, of {_who(chosen)}"
 
 
+def starts_from_model(task: Mapping[str, Any]) -> bool:
+    """Say whether somebody began with a prediction: only then the predictions of the task are worth reading."""
+    return any(
+        annotation.get("parent_prediction")
+        or any(str(region.get("origin") or "").startswith("prediction") for region in annotation.get("result") or ())
+        for annotation in task.get("annotations") or ()
+        if isinstance(annotation, Mapping)
+    )
+
+
 def _who(annotation: Mapping[str, Any]) -> str:
+    name = str(annotation.get("created_username") or "").rpartition(",")[0].strip()  # "First Last email, number"
+    if name:
+        return name
     by = annotation.get("completed_by")
     if isinstance(by, Mapping):
         return str(by.get("email") or by.get("id") or "somebody")

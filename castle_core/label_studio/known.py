@@ -21,8 +21,10 @@ class KnownTask:
         Of the picture that was sent; empty for tasks that others made.
     updated_at : str
         When an annotation was last made, changed or deleted.
-    annotations, cancelled, drafts : int
-        Annotations that count; those of people who skipped; unsubmitted work.
+    annotations, cancelled : int
+        Annotations that count; those of people who skipped.
+    drafts : bool
+        Whether there is unsubmitted work of anybody.
     models : str
         The models of its pre-labels; empty without any.
     """
@@ -33,7 +35,7 @@ class KnownTask:
     updated_at: str
     annotations: int
     cancelled: int
-    drafts: int
+    drafts: bool
     models: str
 
     @property
@@ -83,7 +85,7 @@ def known_tasks(overview: Iterable[Mapping[str, Any]]) -> KnownTasks:
             updated_at=str(task.get("updated_at") or ""),
             annotations=int(task.get("total_annotations") or 0),
             cancelled=cancelled,
-            drafts=len(task.get("drafts") or ()),
+            drafts=bool(task.get("draft_exists")),
             models=str(task.get("predictions_model_versions") or ""),
         )
         found.setdefault(one.lp_path, []).append(one)

@@ -1,21 +1,21 @@
 """Which pictures of a project can go to Label Studio: the selected frames and the labelled ones."""
 
 import hashlib
-import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from castle_core.errors import LabelStudioError
+from castle_core.errors import LabelError, LabelStudioError
 from castle_core.files import nfc
 from castle_core.labelled import frame_index_of
+from castle_core.labels.images import image_file, image_size, size_of
+from castle_core.labels.model import folder_and_name
 
 if TYPE_CHECKING:
     from castle_core.projects import Project
 
 _SHOWN = {".png", ".jpg", ".jpeg", ".bmp"}
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,16 @@ class Picture:
 def picture_at(project: "Project", lp_path: str) -> Picture:
     """Return the picture of a path inside the project, given with ``/`` between its parts.
 
+    The path is the identity as it stands: ``img0012.png`` and ``img00000012.png`` are two frames.
+
     Raises
     ------
-    LabelStudioError
+    LabelError
         If it leads out of the project.
     """
-    parts = [nfc(part) for part in lp_path.split("/") if part]
-    if len(parts) < 2 or parts[0] != "labeled-data" or any(part in {".", ".."} for part in parts):
-        raise LabelStudioError(f"{lp_path!r} is not a frame in labeled-data. Correct its row in CollectedData.csv.")
-    folder = project.path.joinpath(*parts[:-1])
-    if len(parts) == 3:
-        folder = project.frames_folder(parts[1])  # the folder may be written in another Unicode form on disk
-    path = folder / parts[-1]
-    return Picture("/".join(parts), path, "/".join(parts[1:-1]), frame_index_of(parts[-1]))
+    frame = nfc("/".join(part for part in lp_path.split("/") if part))
+    folder, name = folder_and_name(frame)
+    return Picture(frame, image_file(project, frame), folder, frame_index_of(name))
 
 
 def project_pictures(project: "Project", labelled: Collection[str] = ()) -> list[Picture]:
@@ -116,7 +113,7 @@ def read_picture(picture: Picture) -> tuple[bytes, tuple[int, int], str]:
 
     Raises
     ------
-    LabelStudioError
+    LabelError
         If it is missing, is no picture, or is of a kind that browsers do not show.
     """
     if picture.path.suffix.lower() not in _SHOWN:
@@ -131,10 +128,8 @@ def read_picture(picture: Picture) -> tuple[bytes, tuple[int, int], str]:
 def picture_size(picture: Picture) -> tuple[int, int] | None:
     """Return (width, height) of a picture on disk; None if it is not there or cannot be read."""
     try:
-        with picture.path.open("rb") as file:
-            head = file.read(24)
-            return size_of(head if head.startswith(_PNG) else head + file.read(), picture.lp_path)
-    except (OSError, LabelStudioError):
+        return image_size(picture.path)
+    except LabelError:
         return None
 
 
@@ -145,18 +140,3 @@ def picture_sha(picture: Picture) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def size_of(data: bytes, name: str) -> tuple[int, int]:
-    """Return (width, height) of a picture in memory; of a PNG its first 24 bytes are enough."""
-    if data.startswith(_PNG) and data[12:16] == b"IHDR":
-        width, height = struct.unpack(">II", data[16:24])
-        if width and height:
-            return int(width), int(height)
-    import cv2
-    import numpy as np
-
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if image is None:
-        raise LabelStudioError(f"{name} is no picture, or is damaged. Write the frame again.")
-    return int(image.shape[1]), int(image.shape[0])

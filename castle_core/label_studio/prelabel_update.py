@@ -65,12 +65,13 @@ def update_pre_labels(server: LabelStudio, ls_project: int, pairs: Pairs, source
     for start in range(0, len(open_pairs), _AT_ONCE):
         part = open_pairs[start : start + _AT_ONCE]
         task.progress(start, len(open_pairs), "updating pre-labels")
-        full = {int(each["id"]): each for each in server.tasks_in_full(ls_project, [known.id for _, known in part])}
+        ids = [known.id for _, known in part]
+        full = {int(each["id"]): each for each in server.tasks_in_full(ls_project, ids, predictions=True)}
         wanted, old = [], []
         for picture, known in part:
             size = picture_size(picture)
             there = full.get(known.id)
-            if size is None or there is None or there.get("annotations") or there.get("drafts"):
+            if size is None or there is None or there.get("annotations") or there.get("draft_exists"):
                 continue
             prediction = source.prediction(picture, size)
             if prediction is None:

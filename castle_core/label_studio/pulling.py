@@ -1,15 +1,16 @@
 """Finished labels into the project: what changed since the last time, merged, and everything odd told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from castle_core.errors import LabelStudioError
+from castle_core.errors import LabelError, LabelStudioError
 from castle_core.files import nfc
 from castle_core.label_studio.address import task_url
-from castle_core.label_studio.annotations import Said, read_task
+from castle_core.label_studio.annotations import Said, read_task, starts_from_model
 from castle_core.label_studio.client import LabelStudio
 from castle_core.label_studio.failures import LabelStudioGoneError
 from castle_core.label_studio.known import KnownTask, known_tasks
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from castle_core.labels import Labels, MergeReport
     from castle_core.projects import Project
 
-_OVERLAP = 100  # tasks read between two words on progress
+_AT_ONCE = 500  # tasks held in memory
+_STEP = 50  # tasks between two words on progress
+_MANY = 2000  # in a project of so many tasks, predictions are asked for by task only
 
 
 @dataclass
@@ -131,6 +134,7 @@ class _Pull:
         self._project, self._server, self._target, self._labels, self._task = project, server, target, labels, task
         self._keypoints = tuple(dict.fromkeys((*project.keypoints, *labels.keypoints))) or target.keypoints
         self._report = PullReport(target.id, target.title, server.url, link=task_url(server.url, target.id))
+        self._predictions: Mapping[int, Any] | None = None
 
     def run(self, *, everything: bool) -> PullReport:
         """Read, merge, write, and remember."""
@@ -138,7 +142,7 @@ class _Pull:
         known = known_tasks(self._server.task_overview(self._target.id))
         before = PullState() if everything else read_state(self._project, self._server.url, self._target.id)
         wanted = self._wanted(known.by_path, before)
-        said = self._read(wanted)
+        said = self._read(wanted, len(known.by_path) + known.foreign)
         merged = self._merge(said)
         after = self._remember(known.by_path, before, said)
         report.added, report.changed = list(merged.added), list(merged.changed)
@@ -164,7 +168,7 @@ class _Pull:
                 continue
             old = before.frames.get(path)
             same = (
-                before.keypoints == self._keypoints
+                set(before.keypoints) == set(self._keypoints)
                 and old is not None
                 and (old.get("task"), old.get("updated_at")) == (one.id, one.updated_at)
             )
@@ -173,18 +177,37 @@ class _Pull:
                 wanted[one.id] = one
         return wanted
 
-    def _read(self, wanted: Mapping[int, KnownTask]) -> dict[str, tuple[Said, KnownTask]]:
+    def _read(self, wanted: Mapping[int, KnownTask], n_tasks: int) -> dict[str, tuple[Said, KnownTask]]:
         said: dict[str, tuple[Said, KnownTask]] = {}
+        done = 0
         self._task.progress(0, len(wanted), "reading labels")
-        for number, full in enumerate(self._server.tasks_in_full(self._target.id, sorted(wanted)), 1):
-            one = wanted.get(int(full["id"]))
-            path = nfc(str(full["data"].get("lp_path") or "").replace("\\", "/"))
-            if one is None or path != one.lp_path:
-                continue  # its number was given to another frame a moment ago: the next pull sees it
-            said[path] = (self._one(full, one), self._at(one, full))
-            if number % _OVERLAP == 0 or number == len(wanted):
-                self._task.progress(number, len(wanted), "reading labels")
+        for batch in _batched(self._server.tasks_in_full(self._target.id, sorted(wanted), of=n_tasks), _AT_ONCE):
+            for full in self._with_predictions(batch, n_tasks):
+                one = wanted.get(int(full["id"]))
+                path = nfc(str(full["data"].get("lp_path") or "").replace("\\", "/"))
+                done += 1
+                if one is None or path != one.lp_path:
+                    continue  # its number was given to another frame a moment ago: the next pull sees it
+                said[path] = (self._one(full, one), self._at(one, full))
+                if done % _STEP == 0:
+                    self._task.progress(min(done, len(wanted)), len(wanted), "reading labels")
+        if wanted:
+            self._task.progress(len(wanted), len(wanted), "reading labels")
         return said
+
+    def _with_predictions(self, tasks: Sequence[dict[str, Any]], n_tasks: int) -> Sequence[dict[str, Any]]:
+        """Return the tasks with their predictions, where somebody began with them, asked for in the cheaper way."""
+        wanted = [int(task["id"]) for task in tasks if starts_from_model(task)]
+        if not wanted:
+            return tasks
+        if n_tasks <= _MANY and 20 * len(wanted) > n_tasks:
+            if self._predictions is None:
+                self._predictions = self._server.predictions(self._target.id)
+            found: Mapping[int, Any] = self._predictions
+        else:
+            full = self._server.tasks_in_full(self._target.id, wanted, predictions=True)
+            found = {int(task["id"]): task.get("predictions") for task in full}
+        return [{**task, "predictions": found.get(int(task["id"])) or ()} for task in tasks]
 
     def _at(self, one: KnownTask, full: Mapping[str, Any]) -> KnownTask:
         """Return the task with the time at which it was read in full, which may be later than the overview."""
@@ -193,7 +216,7 @@ class _Pull:
     def _one(self, full: Mapping[str, Any], one: KnownTask) -> Said:
         try:
             picture = picture_at(self._project, one.lp_path)
-        except LabelStudioError as error:
+        except LabelError as error:
             return Said("unclear", notes=(str(error),))
         sha = picture_sha(picture)
         if one.sha256 and sha is not None and sha != one.sha256:
@@ -264,7 +287,7 @@ class _Pull:
     def _count(self, known: Mapping[str, KnownTask], after: PullState) -> None:
         report = self._report
         report.tasks = len(known)
-        report.drafts = sum(one.drafts > 0 for one in known.values())
+        report.drafts = sum(one.drafts for one in known.values())
         words = {"labelled": "labelled", "empty": "empty", "skipped": "skipped", "open": "open", "unclear": "open"}
         for path in known:
             word = words[str(after.frames.get(path, {}).get("state", "open"))]
@@ -327,6 +350,13 @@ class _Pull:
             ]
         if foreign:
             report.warnings.append(f"{foreign} tasks there are no frames of this project, and were passed over.")
+
+
+def _batched(tasks: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the tasks in lists of at most `size`."""
+    rest = iter(tasks)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def _data_size(data: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from castle_core.errors import ConfigError, LabelStudioError
+from castle_core.errors import ConfigError, LabelError, LabelStudioError
 from castle_core.label_studio.address import path_prefix, task_url
 from castle_core.label_studio.client import LabelStudio
 from castle_core.label_studio.failures import LabelStudioGoneError
@@ -239,7 +239,7 @@ class _Push:
     def _prepare(self, picture: Picture) -> Outgoing | None:
         try:
             data, size, sha = read_picture(picture)
-        except LabelStudioError as error:
+        except LabelError as error:
             self._unread.append(str(error))
             return None
         values = {

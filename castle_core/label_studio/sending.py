@@ -111,7 +111,7 @@ class Sender:
         """Add what an import under load has lost: predictions, and labels."""
         by_path = {frame.data["lp_path"]: frame for frame in frames}
         predictions = []
-        for task in self._server.tasks_in_full(self._ls_project, ids):
+        for task in self._server.tasks_in_full(self._ls_project, ids, predictions=True):
             frame = by_path.get(task["data"].get("lp_path"))
             if frame is None:
                 continue

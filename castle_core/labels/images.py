@@ -1,4 +1,4 @@
-"""The images of labelled frames on disk: where they are, and how large."""
+"""The images of frames in ``labeled-data``: where they are, how large, and what is in them."""
 
 import struct
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from castle_core.projects import Project
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _HEAD = b"\x89PNG\r\n\x1a\n", 24
 
 
 def image_file(project: "Project", frame: str) -> Path:
@@ -37,6 +37,11 @@ def image_file(project: "Project", frame: str) -> Path:
     return path
 
 
+def two_images(project: "Project", one: str, other: str) -> bool:
+    """Say whether two frames are both on disk: then they are two, even if only their zero-padding differs."""
+    return image_file(project, one).is_file() and image_file(project, other).is_file()
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of an image in pixels; of a PNG only the header is read.
 
@@ -47,15 +52,26 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(24)
+            head = file.read(_HEAD)
+            return size_of(head if head.startswith(_PNG) else head + file.read(), str(path))
     except OSError as error:
-        raise LabelError(f"The image {path} of a labelled frame cannot be read: {error.strerror}.") from error
-    if len(head) == 24 and head.startswith(_PNG):
-        width, height = struct.unpack(">II", head[16:24])
+        raise LabelError(f"The image {path} cannot be read: {error.strerror}.") from error
+
+
+def size_of(data: bytes, name: str) -> tuple[int, int]:
+    """Return (width, height) of an image in memory; of a PNG its first 24 bytes are enough.
+
+    Raises
+    ------
+    LabelError
+        If it is none, or damaged; the message calls it `name`.
+    """
+    if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= _HEAD:
+        width, height = struct.unpack(">II", data[16:_HEAD])
         if width and height:
             return int(width), int(height)
-    pixels = read_image(path)
-    return int(pixels.shape[1]), int(pixels.shape[0])
+    height, width, _ = _decoded(data, name).shape
+    return int(width), int(height)
 
 
 def read_image(path: Path) -> "npt.NDArray[np.uint8]":
@@ -66,13 +82,21 @@ def read_image(path: Path) -> "npt.NDArray[np.uint8]":
     LabelError
         If it cannot be read.
     """
-    import cv2
     import numpy as np
 
     try:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error) as error:
-        raise LabelError(f"The image {path} of a labelled frame cannot be read. Copy it again.") from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise LabelError(f"The image {path} cannot be read: {error.strerror}.") from error
+    return np.ascontiguousarray(_decoded(data, str(path))[:, :, ::-1])
+
+
+def _decoded(data: bytes, name: str) -> "npt.NDArray[np.uint8]":
+    """Return an image, (H, W, 3) uint8, BGR."""
+    import cv2
+    import numpy as np
+
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
-        raise LabelError(f"The image {path} of a labelled frame is damaged. Copy it again.")
-    return np.ascontiguousarray(pixels[:, :, ::-1], np.uint8)
+        raise LabelError(f"{name} is no picture, or is damaged. Write or copy it again.")
+    return np.asarray(pixels, np.uint8)

@@ -3,13 +3,14 @@
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from castle_core.errors import CastleError, LabelError
 from castle_core.files import atomic_path, make_folder
 from castle_core.labels.collected_data import read_collected_data
-from castle_core.labels.images import image_file
+from castle_core.labels.images import image_file, two_images
 from castle_core.labels.in_project import project_labels, update_project_labels
 from castle_core.labels.merge import MergeReport, merge_labels
 from castle_core.labels.model import Labels, folder_and_name, frame_twins, image_path, no_labels, twin_key
@@ -134,10 +135,13 @@ def import_labels(
     if keep_ours:
         twins = frame_twins(ours.frames)
         rows = [
-            row for row, frame in enumerate(new.frames) if frame not in ours.frames and twin_key(frame) not in twins
+            row
+            for row, frame in enumerate(new.frames)
+            if frame not in ours.frames and not _has_twin(project, frame, twins)
         ]
         kept, new = new.n_frames - len(rows), new.take(rows)
-    merged = merge_labels(ours, new)[0]  # what does not fit is refused before any image is written
+    apart = partial(two_images, project)
+    merged = merge_labels(ours, new, apart=apart)[0]  # what does not fit is refused before any image is written
     copied = decoded = 0
     missing: list[str] = []
     if images:
@@ -149,6 +153,11 @@ def import_labels(
     report = update_project_labels(project, new, view=view, publish=task.publish)
     _note_skeleton(project, path, merged.keypoints)
     return ImportReport(report, new.n_frames + kept, copied, decoded, tuple(missing), kept)
+
+
+def _has_twin(project: "Project", frame: str, twins: dict[tuple[Any, ...], str]) -> bool:
+    twin = twins.get(twin_key(frame))
+    return twin is not None and not two_images(project, frame, twin)
 
 
 def _with_project_names(project: "Project", labels: Labels) -> Labels:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from castle_core.errors import LabelError
 from castle_core.files import atomic_path, locked, make_folder, nfc, safe_name
 from castle_core.labelled import all_label_files
 from castle_core.labels.collected_data import DEFAULT_SCORER, read_collected_data, read_table, table_text
+from castle_core.labels.images import two_images
 from castle_core.labels.merge import MergeReport, merge_labels
 from castle_core.labels.model import Labels, no_labels
 
@@ -78,15 +80,15 @@ def project_labels(project: "Project", view: str | None = None) -> Labels:
         If a file cannot be read, or there are several views and none is named.
     """
     path = label_path(project, view)
-    labels = no_labels()
+    labels, apart = no_labels(), partial(two_images, project)
     if not view:
         for other in all_label_files(project.path):
             if other.parent != project.path:
-                labels = merge_labels(labels, _read(other))[0]
+                labels = merge_labels(labels, _read(other), apart=apart)[0]
     own = path if path.exists() else path.with_suffix(".h5")
     if own.exists():
         read = _read(own)
-        labels = merge_labels(labels, read)[0] if labels.frames else read.ordered()
+        labels = merge_labels(labels, read, apart=apart)[0] if labels.frames else read.ordered()
     if not labels.keypoints:
         return no_labels(project.keypoints)
     return labels
@@ -136,7 +138,7 @@ def update_project_labels(
     project.require_writable()
     path = label_path(project, view)
     with locked(path):
-        merged, report = merge_labels(project_labels(project, view), new)
+        merged, report = merge_labels(project_labels(project, view), new, apart=partial(two_images, project))
         if report.any_change or (merged.frames and not path.exists()):
             replace_labels(project, path, merged, publish=publish)
     return report

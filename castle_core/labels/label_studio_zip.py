@@ -10,7 +10,7 @@ from castle_core.labels.model import Labels
 
 if TYPE_CHECKING:
     from castle_core.label_studio.pictures import Picture
-    from castle_core.label_studio.prelabels import PreLabels
+    from castle_core.label_studio.prelabels import PreLabel, PreLabels
     from castle_core.projects import Project
 
 _PART_BYTES = 48 * 2**20
@@ -22,6 +22,8 @@ _READ_ME = """How to get these frames into Label Studio
 1. Make a project in Label Studio. Under Settings > Labeling Interface > Code, paste the content of labels_config.xml.
 2. Import tasks.json (tasks_2.json and so on as well, one after the other). The pictures are inside of these files, so
    nothing else is needed: neither a shared folder nor a second server.
+3. If there are pre-labels (points of a model): under Settings > Annotation, switch on that predictions are used to
+   prelabel tasks. They are there from the start then, and can be moved.
 
 If the machine of Label Studio has these pictures on its disk, import tasks_local_files.json instead, which is small:
 copy the folder labeled-data into LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, set
@@ -38,7 +40,7 @@ def label_studio_contents(
 
     ``tasks.json`` (in parts of about 64 MB) holds the pictures as data URLs and imports anywhere;
     ``tasks_local_files.json`` names them by path for a Label Studio that serves local files. Labels go as annotations,
-    predictions of `model` as pre-labels of frames without labels.
+    predictions of `model` as pre-labels of frames without labels: Label Studio shows them once they are imported.
 
     Raises
     ------
@@ -62,6 +64,8 @@ def label_studio_contents(
     pre_labels = PreLabels(project, model, keypoints, threshold) if model else None
     tasks = _Tasks(labels, keypoints, pre_labels, "" if project.read_only else castle_id(project))
     contents = Contents()
+    if pre_labels is not None:
+        contents.notes.append(f"Pre-labels: {tasks.count_pre_labels(pictures):,} frames, of {model}.")
     contents.add("README.txt", _READ_ME.encode("utf-8"))
     contents.add("labels_config.xml", labels_config(keypoints).encode("utf-8"))
     contents.add("tasks_local_files.json", tasks.json(pictures, local=True))
@@ -87,13 +91,27 @@ def _parts(pictures: "list[Picture]") -> "list[list[Picture]]":
 
 
 class _Tasks:
-    """Makes the tasks of frames."""
+    """Makes the tasks of frames. Pre-labels are looked up once: a video's predictions are held one at a time."""
 
     def __init__(
         self, labels: Labels, keypoints: tuple[str, ...], pre_labels: "PreLabels | None", identity: str
     ) -> None:
         self._labels, self._keypoints, self._pre_labels, self._identity = labels, keypoints, pre_labels, identity
         self._row_of = {frame: row for row, frame in enumerate(labels.frames)}
+        self._found: dict[str, PreLabel] = {}
+
+    def count_pre_labels(self, pictures: "list[Picture]") -> int:
+        """Look the pre-labels of these pictures up, which are sorted by video; return how many frames have some."""
+        for picture in pictures:
+            labelled = self._is_labelled(picture.lp_path)
+            found = self._pre_labels.of(picture) if self._pre_labels is not None and not labelled else None
+            if found is not None:
+                self._found[picture.lp_path] = found
+        return len(self._found)
+
+    def _is_labelled(self, lp_path: str) -> bool:
+        row = self._row_of.get(lp_path)
+        return row is not None and (lp_path in self._labels.no_animal or bool(self._labels.labelled[row].any()))
 
     def json(self, pictures: "list[Picture]", *, local: bool) -> bytes:
         """Return a tasks file of these pictures."""
@@ -126,7 +144,7 @@ class _Tasks:
         if result is not None:
             task["annotations"] = [{"result": result, "ground_truth": False}]
             return task
-        found = self._pre_labels.of(picture) if self._pre_labels is not None else None
+        found = self._found.get(picture.lp_path)
         if self._pre_labels is not None and found is not None:
             from castle_core.label_studio.regions import regions_of
 
@@ -139,11 +157,9 @@ class _Tasks:
     def _annotation(self, picture: "Picture", size: tuple[int, int]) -> list[dict[str, Any]] | None:
         from castle_core.label_studio.regions import regions_of
 
-        row = self._row_of.get(picture.lp_path)
-        if row is None:
+        if not self._is_labelled(picture.lp_path):
             return None
-        if picture.lp_path not in self._labels.no_animal and not self._labels.labelled[row].any():
-            return None
+        row = self._row_of[picture.lp_path]
         known = [name for name in self._keypoints if name in self._labels.keypoints]
         columns = [self._labels.keypoints.index(name) for name in known]
         return regions_of(picture.lp_path, known, self._labels.xy[row, 0, columns], size).result

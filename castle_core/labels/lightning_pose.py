@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from castle_core.labels.collected_data import new_text
 from castle_core.labels.contents import Contents
-from castle_core.labels.images import image_file
+from castle_core.labels.images import image_file, two_images
 from castle_core.labels.model import Labels, folder_and_name, frame_twins, image_path, twin_key
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def unlabelled_frames(project: "Project", labels: Labels) -> list[str]:
     for stem in project.frame_folders():
         for name in project.selected(stem).values():
             frame = image_path(stem, name)
-            if frame not in done and twin_key(frame) not in twins and image_file(project, frame).is_file():
+            twin = twins.get(twin_key(frame))
+            labelled = frame in done or (twin is not None and not two_images(project, frame, twin))
+            if not labelled and image_file(project, frame).is_file():
                 found.append(frame)
     return found
 

@@ -1,6 +1,7 @@
 """Puts new labels into old ones: nothing that the new ones do not speak of is lost."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +68,9 @@ class MergeReport:
         }
 
 
-def merge_labels(old: Labels, new: Labels, *, tolerance: float = 1e-9) -> tuple[Labels, MergeReport]:
+def merge_labels(
+    old: Labels, new: Labels, *, tolerance: float = 1e-9, apart: Callable[[str, str], bool] | None = None
+) -> tuple[Labels, MergeReport]:
     """Put `new` into `old`.
 
     A frame of `new` replaces what `old` says about the keypoints and animals that `new` has; everything else stays:
@@ -80,6 +83,9 @@ def merge_labels(old: Labels, new: Labels, *, tolerance: float = 1e-9) -> tuple[
         Either may be without any frame.
     tolerance : float
         Pixels; a point that is no further away counts as the same one, and keeps the old number.
+    apart : callable, optional
+        Says of two frames whose names differ in zero-padding only that they are two images (a project that has both on
+        disk). Otherwise they are one frame, and its old name stays.
 
     Returns
     -------
@@ -110,7 +116,8 @@ def merge_labels(old: Labels, new: Labels, *, tolerance: float = 1e-9) -> tuple[
     target: dict[str, str] = {}
     for frame, key in zip(new.frames, new_keys, strict=True):
         alone = counts[key] == 1 if frame not in names and key in twins else False
-        target[frame] = twins[key] if alone else frame
+        same = alone and not (apart is not None and apart(frame, twins[key]))
+        target[frame] = twins[key] if same else frame
     if len(set(target.values())) != len(target):
         raise LabelError("Two of the new frames are one frame of the old labels. Rename one of the images.")
 

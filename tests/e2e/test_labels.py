@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from steps import open_project, settle, until
 
+from castle_core.uploads import UploadStore
+
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
@@ -79,7 +81,10 @@ def test_keypoints_checks_and_files(page, app, walking, tmp_path):
     document["annotations"][3]["keypoints"][0] += 5
     (tmp_path / "changed.json").write_text(json.dumps(document))
     page.locator("input[type=file]").set_input_files(tmp_path / "changed.json")
-    page.get_by_role("button", name="Import labels").click()
+    ready = page.get_by_role("button", name="Import labels")
+    expect(ready).to_be_visible(timeout=30_000)
+    assert [upload.purpose for upload in UploadStore(walking).all()] == ["labels"]
+    ready.click()
     expect(page.get_by_text("0 frames added, 1 changed, 39 as before")).to_be_visible(timeout=30_000)
 
 

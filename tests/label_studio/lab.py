@@ -3,12 +3,14 @@
 import contextlib
 import csv
 import hashlib
+import re
 import socket
 import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
+import requests
 
 from castle_core.projects import Project
 
@@ -68,7 +70,8 @@ def tasks(client, ls_project):
     """lp_path → task in full."""
     overview = client.task_overview(ls_project)
     return {
-        each["data"]["lp_path"]: each for each in client.tasks_in_full(ls_project, [task["id"] for task in overview])
+        each["data"]["lp_path"]: each
+        for each in client.tasks_in_full(ls_project, [task["id"] for task in overview], predictions=True)
     }
 
 
@@ -76,6 +79,37 @@ def submit(client, task, regions, **more):
     """What the button Submit does."""
     answer = client.request("POST", f"/api/tasks/{task}/annotations/", json={"result": regions, **more})
     return answer.json()
+
+
+@contextlib.contextmanager
+def logged_in(label_studio, email=None, password=None):
+    """A person's own session in Label Studio, as in a browser; by default that of its first user."""
+    form = {"email": email or label_studio.email, "password": password or label_studio.password}
+    with requests.Session() as session:
+        _send_form(session, f"{label_studio.url}/user/login/", form)
+        session.headers["X-CSRFToken"] = session.cookies["csrftoken"]
+        yield session
+
+
+def another_person(label_studio, email="second@example.com", password="second-password-1"):
+    """The session of a second person, who joins by invitation."""
+    with logged_in(label_studio) as session:
+        invitation = session.get(f"{label_studio.url}/api/invite").json()
+    with requests.Session() as session:
+        _send_form(session, label_studio.url + invitation["invite_url"], {"email": email, "password": password})
+    return logged_in(label_studio, email, password)
+
+
+def _send_form(session, url, form):
+    page = session.get(url).text
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page).group(1)
+    session.post(url, data={**form, "csrfmiddlewaretoken": token}, headers={"Referer": url}).raise_for_status()
+
+
+def allow(session, label_studio, *, personal=True, legacy=True):
+    """Say which kinds of token the organisation takes."""
+    values = {"api_tokens_enabled": personal, "legacy_api_tokens_enabled": legacy}
+    session.post(f"{label_studio.url}/api/jwt/settings", json=values).raise_for_status()
 
 
 class Wire:
@@ -87,10 +121,12 @@ class Wire:
         The server's port on the loopback.
     cut_after : int, optional
         Break every connection after so many bytes to the server, until `mend` is called.
+    back : bool
+        Count the bytes that come from the server instead.
     """
 
-    def __init__(self, port: int, cut_after: int | None = None) -> None:
-        self._target, self._left, self._closed = port, cut_after, False
+    def __init__(self, port: int, cut_after: int | None = None, *, back: bool = False) -> None:
+        self._target, self._left, self._back, self._closed = port, cut_after, back, False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._lock = threading.Lock()
@@ -115,8 +151,8 @@ class Wire:
             except OSError:
                 near.close()
                 continue
-            threading.Thread(target=self._relay, args=(near, far, True), daemon=True).start()
-            threading.Thread(target=self._relay, args=(far, near, False), daemon=True).start()
+            threading.Thread(target=self._relay, args=(near, far, not self._back), daemon=True).start()
+            threading.Thread(target=self._relay, args=(far, near, self._back), daemon=True).start()
 
     def _relay(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
         try:

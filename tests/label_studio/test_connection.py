@@ -2,12 +2,11 @@
 
 import contextlib
 import http.server
-import re
 import socket
 import threading
 
 import pytest
-import requests
+from lab import allow, logged_in, make_project
 
 from castle_core.errors import LabelStudioError
 from castle_core.label_studio import (
@@ -26,27 +25,6 @@ from castle_core.label_studio.address import normalise_url
 from castle_core.label_studio.client import is_personal
 from castle_core.label_studio.connection import login_refused
 from castle_core.state import castle_state
-
-
-@contextlib.contextmanager
-def logged_in(label_studio):
-    """A person's own session in Label Studio, as in a browser."""
-    session = requests.Session()
-    page = session.get(f"{label_studio.url}/user/login/").text
-    form = {"email": label_studio.email, "password": label_studio.password}
-    form["csrfmiddlewaretoken"] = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page).group(1)
-    session.post(f"{label_studio.url}/user/login/", data=form).raise_for_status()
-    session.headers["X-CSRFToken"] = session.cookies["csrftoken"]
-    with session:
-        yield session
-
-
-def allow(session, label_studio, *, personal=True, legacy=True):
-    answer = session.post(
-        f"{label_studio.url}/api/jwt/settings",
-        json={"api_tokens_enabled": personal, "legacy_api_tokens_enabled": legacy},
-    )
-    answer.raise_for_status()
 
 
 @contextlib.contextmanager
@@ -150,8 +128,6 @@ def test_a_login_form_that_label_studio_refuses_is_noticed(label_studio):
 
 
 def test_both_kinds_of_token_and_legacy_ones_switched_off(label_studio):
-    from lab import make_project
-
     with logged_in(label_studio) as session:
         allow(session, label_studio)
         answer = session.post(f"{label_studio.url}/api/token/")

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from lab import NAMES, make_project, predicted, region, submit, tasks, write_frames, write_model
+from lab import NAMES, another_person, make_project, predicted, region, submit, tasks, write_frames, write_model
 
 from castle_core.errors import LabelStudioError, ProjectError
 from castle_core.label_studio import PushConfig, pull, push
@@ -91,6 +91,52 @@ def test_several_annotators(server, sent):
     assert "ground truth counts" in notes(report, TWO)
     again = pull(project, server)  # said each time, as long as it is so
     assert notes(again, ONE) == notes(report, ONE)
+
+
+def test_what_other_people_do_is_seen(label_studio, server, sent):
+    """Drafts are listed for their author alone; those of others count all the same, and keep their pre-labels."""
+    project, ls_project, there = sent
+    write_model(project, "m1")
+    with another_person(label_studio) as second:
+        draft = {"result": [region("nose", 1, 2)]}
+        second.post(f"{label_studio.url}/api/tasks/{there[TWO]['id']}/drafts", json=draft).raise_for_status()
+        done = {"result": [region("nose", 30, 30)]}
+        second.post(f"{label_studio.url}/api/tasks/{there[ONE]['id']}/annotations/", json=done).raise_for_status()
+        submit(server, there[ONE]["id"], [region("nose", 10, 10), region("ear", 1, 1)])
+        report = pull(project, server)
+        assert (report.labelled, report.drafts, report.open) == (1, 1, 2)
+        assert "2 annotations" in notes(report, ONE)
+        assert "of tests@example.com" in notes(report, ONE)
+        assert "second@example.com" in notes(report, ONE)
+        updated = push(project, server, PushConfig(model="m1", update_predictions=True))
+        assert (updated.predictions, updated.updated) == (1, 0)  # THREE alone is open
+        assert not tasks(server, ls_project)[TWO]["predictions"]
+
+
+def test_a_changed_annotation_comes_again(server, sent):
+    project, _, there = sent
+    made = submit(server, there[ONE]["id"], [region("nose", 10, 10)])
+    assert pull(project, server).added == [ONE]
+    server.request("PATCH", f"/api/annotations/{made['id']}", json={"result": [region("nose", 11, 12)]})
+    assert pull(project, server).changed == [ONE]
+    assert xy_of(project, ONE)["nose"] == pytest.approx([11, 12])
+
+
+def test_paddings_are_never_mixed(server):
+    """img0012 and img00000012 of one video are two frames, as long as both are on disk."""
+    project = make_project(indices=(12,))
+    long, short = "labeled-data/day1/img00000012.png", "labeled-data/day1/img0012.png"
+    shutil.copyfile(project.path / write_frames(project, "day2", [1])[0], project.path / short)
+    update_project_labels(project, Labels(NAMES, ("",), (short,), np.full((1, 1, 3, 2), 5.0)))
+    report = push(project, server, PushConfig(videos=("day1",)))
+    assert (report.created, report.labelled) == (2, 1)
+    there = tasks(server, report.ls_project)
+    assert not there[long]["annotations"]
+    submit(server, there[long]["id"], [region("nose", 20, 20)])
+    assert pull(project, server).added == [long]
+    assert xy_of(project, short)["nose"] == [5, 5]
+    assert xy_of(project, long)["nose"] == pytest.approx([20, 20])
+    assert push(project, server, PushConfig(videos=("day1",))).created == 0
 
 
 def test_what_cannot_be_used_is_told_and_keeps_what_was_there(server, sent):

@@ -199,6 +199,43 @@ def test_predictions_that_an_import_lost_are_added(server):
     assert all(len(task["predictions"]) == 1 for task in tasks(server, report.ls_project).values())
 
 
+def test_what_an_import_loses_is_noticed_and_added(server, monkeypatch):
+    """As two importers at a time lose it on SQLite: tasks are there, their predictions and labels are not."""
+    project = make_project()
+    write_model(project, "m1")
+    path = "labeled-data/day1/img00000007.png"
+    update_project_labels(project, Labels(NAMES, ("",), (path,), np.full((1, 1, 3, 2), 5.0)))
+    whole = server.import_tasks
+
+    def lossy(ls_project, sent):
+        return whole(ls_project, [{"data": task["data"]} for task in sent])
+
+    monkeypatch.setattr(server, "import_tasks", lossy)
+    report = push(project, server, PushConfig(model="m1"))
+    assert (report.created, report.labelled, report.predictions) == (3, 1, 2)
+    there = tasks(server, report.ls_project)
+    assert {each: (len(task["predictions"]), len(task["annotations"])) for each, task in there.items()} == {
+        "labeled-data/day1/img00000003.png": (1, 0),
+        path: (0, 1),
+        "labeled-data/day1/img00000011.png": (1, 0),
+    }
+
+
+def test_pictures_that_did_not_arrive_are_noticed(server, monkeypatch):
+    project = make_project()
+    ask = server._json
+
+    def lossy(method, path, **options):
+        answer = ask(method, path, **options)
+        return answer | {"file_upload_ids": answer["file_upload_ids"][:1]} if "files" in options else answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "_json", lossy)
+        with pytest.raises(LabelStudioError, match="kept 1 of 3 pictures"):
+            push(project, server, PushConfig())
+    assert push(project, server, PushConfig()).created == 3
+
+
 def test_new_keypoints_and_renamed_ones(server):
     project = make_project()
     report = push(project, server, PushConfig())

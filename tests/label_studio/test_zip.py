@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab import NAMES, make_project
+from lab import NAMES, make_project, predicted, tasks, write_model
 
 from castle_core.label_studio import pull
 from castle_core.labels import Labels, project_labels, update_project_labels
@@ -23,18 +23,23 @@ def project(tmp_path, monkeypatch):
     frame = "labeled-data/day1/img00000003.png"
     xy = np.array([[10.125, 20.5], [np.nan, np.nan], [33, 41.3]]).reshape(1, 1, 3, 2)
     update_project_labels(made, Labels(NAMES, ("",), (frame,), xy, scorer="anna"))
+    write_model(made, "m1")
     return made
 
 
 def test_the_zip_imports_and_shows_its_pictures(label_studio, server, project, tmp_path, chromium):
-    export_labels(project, "label-studio", tmp_path / "ls.zip")
+    export_labels(project, "label-studio", tmp_path / "ls.zip", model="m1")
     with zipfile.ZipFile(tmp_path / "ls.zip") as archive:
-        tasks, config = archive.read("tasks.json"), archive.read("labels_config.xml").decode()
+        document, config = archive.read("tasks.json"), archive.read("labels_config.xml").decode()
     there = server.create_project({"title": "by hand", "label_config": config})
     answer = server.request(
-        "POST", f"/api/projects/{there['id']}/import", files={"file": ("tasks.json", tasks, "application/json")}
+        "POST", f"/api/projects/{there['id']}/import", files={"file": ("tasks.json", document, "application/json")}
     ).json()
-    assert (answer["task_count"], answer["annotation_count"]) == (3, 1)
+    assert (answer["task_count"], answer["annotation_count"], answer["prediction_count"]) == (3, 1, 2)
+    imported = tasks(server, there["id"])["labeled-data/day1/img00000007.png"]["predictions"][0]
+    for k, region in enumerate(imported["result"]):
+        pixels = region["value"]["x"] / 100 * 64, region["value"]["y"] / 100 * 48
+        assert (region["value"]["keypointlabels"], pixels) == ([NAMES[k]], pytest.approx(predicted(7, k)))
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     try:
@@ -57,4 +62,4 @@ def test_the_zip_imports_and_shows_its_pictures(label_studio, server, project, t
     after = project_labels(project)
     assert after.frames == before.frames
     assert after.same_as(before, tolerance=1e-6) or np.allclose(after.xy, before.xy, atol=1e-6, equal_nan=True)
-    assert json.loads(tasks)[0]["data"]["lp_path"] == before.frames[0]
+    assert json.loads(document)[0]["data"]["lp_path"] == before.frames[0]

@@ -12,7 +12,7 @@ from castle_core.cli.app import app
 from castle_core.cli.output import run_app
 from castle_core.errors import ConfigError, LabelError
 from castle_core.labels import Labels, project_labels, read_collected_data, update_project_labels
-from castle_core.labels.exporting import FORMATS, export_labels
+from castle_core.labels.exporting import FORMATS, export_labels, export_state
 from castle_core.labels.images import read_image
 from castle_core.labels.importing import import_labels, read_labels
 from castle_core.labels.label_studio_zip import label_studio_contents
@@ -157,6 +157,44 @@ def test_label_studio_zip(tmp_path, project):
     assert "annotations" not in tasks[1]
     assert tasks[3]["annotations"][0]["result"] == [], "no animal is said, not left open"
     assert set(label_studio_contents(project, project_labels(project)).files) == set(names)
+
+
+def test_label_studio_zip_with_pre_labels(tmp_path, project, capsys):
+    (project.path / frame(4)).write_bytes((project.path / frame(3)).read_bytes())
+    (project.path / "labeled-data" / "v" / "selected_frames.csv").write_text("img00000003.png\nimg00000004.png\n")
+    (project.path / "models" / "m1").mkdir(parents=True)
+    rows = ["scorer,m,m,m,m,m,m", "bodyparts,nose,nose,nose,tail,tail,tail", "coords,x,y,likelihood,x,y,likelihood"]
+    rows += [f"{index},{index},7.25,0.9,{index + 2},3,0.2" for index in range(8)]
+    (project.path / "models" / "m1" / "v.csv").write_text("\n".join(rows) + "\n")
+    plain, cautious = (export_state(project, "label-studio", model="m1", threshold=t) for t in (0.0, 0.5))
+    assert len({plain, cautious, export_state(project, "label-studio")}) == 3
+    where = ["--project", str(project.path), "--out", str(tmp_path / "ls.zip"), "--predictions", "m1"]
+    assert run_app(app, ["labels", "export", "--format", "coco", *where]) == 1
+    assert "Pre-labels go into the format label-studio only" in capsys.readouterr().err
+    where += ["--likelihood-threshold", "0.5"]
+    assert run_app(app, ["labels", "export", "--format", "label-studio", *where]) == 0
+    assert "Pre-labels: 1 frames, of m1." in capsys.readouterr().err
+    with zipfile.ZipFile(tmp_path / "ls.zip") as archive:
+        documents = [json.loads(archive.read(name)) for name in ("tasks.json", "tasks_local_files.json")]
+    for tasks in documents:
+        with_some = [task["data"]["lp_path"] for task in tasks if "predictions" in task]
+        assert with_some == [frame(4)]  # the others have labels
+        (prediction,) = tasks[1]["predictions"]
+        assert (prediction["model_version"], prediction["score"]) == ("m1", pytest.approx(0.9))
+        (region,) = prediction["result"]
+        assert region["value"]["keypointlabels"] == ["nose"]
+        assert region["value"]["width"] > 0
+        size = region["original_width"], region["original_height"]
+        assert region["value"]["x"] / 100 * size[0] == pytest.approx(4)
+        assert region["value"]["y"] / 100 * size[1] == pytest.approx(7.25)
+
+
+def test_an_export_is_made_anew_after_more_frames_were_chosen(project):
+    before = {name: export_state(project, name) for name in ("lightning-pose", "label-studio", "coco")}
+    (project.path / frame(4)).write_bytes((project.path / frame(3)).read_bytes())
+    (project.path / "labeled-data" / "v" / "selected_frames.csv").write_text("img00000004.png\n")
+    changed = {name for name, state in before.items() if export_state(project, name) != state}
+    assert changed == {"lightning-pose", "label-studio"}
 
 
 def test_commands(tmp_path, project, capsys):

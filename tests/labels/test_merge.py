@@ -7,6 +7,7 @@ from castle_core.errors import LabelError, LockHeldError, ProjectError
 from castle_core.files import locked
 from castle_core.labels import Labels, merge_labels, project_labels, read_collected_data, update_project_labels
 from castle_core.projects import Project
+from castle_core.video.images import encode_png
 
 NAN = float("nan")
 
@@ -73,6 +74,29 @@ def test_another_padding_is_the_same_frame():
     assert report.renamed == ((frame(5), frame(5, width=4)),)
     other, _ = merge_labels(old, labels(["labeled-data/v/cam2_img5.png"], [[1, 2], [3, 5]]))
     assert other.n_frames == 2
+
+
+def test_paddings_of_two_images_on_disk_are_two_frames(tmp_path):
+    """img0012 and img00000012: as long as both are there, neither gets the other's labels."""
+    from castle_core.labels.lightning_pose import unlabelled_frames
+
+    short, long = "labeled-data/v/img0012.png", "labeled-data/v/img00000012.png"
+    project = Project.create(tmp_path / "p", keypoints=("a",))
+    (project.path / "labeled-data/v").mkdir(parents=True)
+    for path in (short, long):
+        (project.path / path).write_bytes(encode_png(np.full((8, 8, 3), 9, np.uint8)))
+    (project.path / "labeled-data/v/selected_frames.csv").write_text("img00000012.png\n")
+    update_project_labels(project, Labels(("a",), ("",), (short,), np.full((1, 1, 1, 2), 1.0)))
+    assert unlabelled_frames(project, project_labels(project)) == [long]
+    report = update_project_labels(project, Labels(("a",), ("",), (long,), np.full((1, 1, 1, 2), 2.0)))
+    assert (report.added, report.changed) == ((long,), ())
+    after = project_labels(project)
+    assert dict(zip(after.frames, after.xy[:, 0, 0, 0].tolist(), strict=True)) == {short: 1.0, long: 2.0}
+    (project.path / short).unlink()
+    (project.path / "CollectedData.csv").unlink()
+    update_project_labels(project, Labels(("a",), ("",), (short,), np.full((1, 1, 1, 2), 1.0)))
+    report = update_project_labels(project, Labels(("a",), ("",), (long,), np.full((1, 1, 1, 2), 2.0)))
+    assert (report.added, report.changed) == ((), (short,))  # one image under two names
 
 
 def test_merging_twice_changes_nothing(tmp_path):

@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from label_builders import frame, labels, with_images
 
 from castle_core.errors import LabelError, ProjectError
+from castle_core.label_studio.annotations import read_task
+from castle_core.label_studio.labels_config import config_keypoints
 from castle_core.labels import Labels, read_collected_data, write_collected_data
 from castle_core.labels.coco import coco_contents, coco_document, read_coco
 from castle_core.labels.contents import write_contents
 from castle_core.labels.deeplabcut import dlc_contents, read_dlc_labels_h5
+from castle_core.labels.label_studio_zip import label_studio_contents
 from castle_core.labels.lightning_pose import lightning_pose_contents
 from castle_core.labels.sleap import read_slp_labels, write_slp
 
@@ -95,6 +98,31 @@ def test_sleap(tmp_path_factory, given):
         read = read_slp_labels(folder / name)
         assert in_order_of(read, given, has=False).same_as(replace(given.ordered(), has=given.has | True))
     assert sorted(os.listdir(folder)) == ["a.pkg.slp", "a.slp", "p"]
+
+
+@few
+@given(labels(animals=False, visible=False))
+def test_label_studio(tmp_path_factory, given):
+    """As annotations of the tasks in the zip, and as pre-labels would come back."""
+    sizes = ((64, 48), (40, 30))
+    given = given.ordered()
+    inside = np.array([sizes[row % 2] for row in range(given.n_frames)])[:, None, None, :]
+    given = replace(given, xy=(given.xy + 5) / 2005 * inside, scorer="")
+    project = with_images(tmp_path_factory.mktemp("ls") / "p", given, sizes)
+    contents = label_studio_contents(project, given)
+    config = contents.files["labels_config.xml"].decode()
+    assert config_keypoints(config) == given.keypoints
+    tasks = {task["data"]["lp_path"]: task for task in json.loads(contents.files["tasks.json"]())}
+    assert set(tasks) == set(given.frames)
+    for row, path in enumerate(given.frames):
+        size = sizes[row % 2]
+        assert (tasks[path]["data"]["width"], tasks[path]["data"]["height"]) == size
+        said = read_task(tasks[path], given.keypoints, size)
+        assert said.state == ("empty" if path in given.no_animal else "labelled")
+        back = np.array([said.xy.get(name, (np.nan, np.nan)) for name in given.keypoints])
+        np.testing.assert_allclose(back, given.xy[row, 0], rtol=0, atol=1e-9)
+        assert not said.notes
+        assert not said.unsure
 
 
 def in_order_of(read: Labels, other: Labels, *, has: bool = True) -> Labels:

@@ -8,7 +8,7 @@ from conftest_pages import own_state
 
 from castle_core.labels import Labels, read_collected_data, update_project_labels
 from castle_core.video.images import encode_png
-from ui.labels.keypoints_panel import split_names
+from ui.labels.keypoints_panel import moved_to, split_names
 
 PAGE = "pages/label_export.py"
 
@@ -70,6 +70,22 @@ def test_a_skeleton_is_drawn(run, labelled):
     assert not at.exception
 
 
+def test_keypoints_are_put_into_another_order(run, labelled):
+    labelled.save_keypoints(("nose", "tail", "ear"), [("nose", "tail")])
+    before = (labelled.path / "CollectedData.csv").read_bytes()
+    at = section(run("mice", PAGE), "keypoints")
+    assert at.button(key="order-move").disabled
+    at.selectbox(key="order-what").set_value("nose").run()
+    assert at.selectbox(key="order-where").options == ["first", "after tail", "after ear"]
+    at.selectbox(key="order-where").set_value("after ear").run()
+    at.button(key="order-move").click().run()
+    assert not at.exception
+    assert (labelled.keypoints, labelled.skeleton) == (("tail", "ear", "nose"), (("nose", "tail"),))
+    assert (labelled.path / "CollectedData.csv").read_bytes() == before
+    assert moved_to(("a", "b", "c"), "c", "first") == ("c", "a", "b")
+    assert moved_to(("a", "after a"), "a", "after after a") == ("after a", "a")
+
+
 def test_keypoints_are_taken_over_from_a_file(run, labelled):
     (labelled.path / "config.yaml").write_text("bodyparts: [nose, tail, ear]\nskeleton: [[nose, ear]]\n")
     at = section(run("mice", PAGE), "keypoints")
@@ -110,6 +126,26 @@ def test_check_and_exports_are_jobs(run, labelled):
     newest = max(jobs().list(project=str(labelled.path)), key=lambda each: each.id)
     assert (newest.kind, newest.settings) == ("export_labels", {"format": "dlc", "view": None})
     assert newest.state == "queued"
+
+
+def test_pre_labels_go_into_the_zip_for_label_studio(run, labelled):
+    from castle_core.job_functions import job_function
+    from castle_core.progress import QUIET
+    from ui.server import jobs
+
+    (labelled.path / "labeled-data/walk/selected_frames.csv").write_text("img00000003.png\nimg00000004.png\n")
+    (labelled.path / "labeled-data/walk/img00000004.png").write_bytes(encode_png(np.full((48, 64, 3), 90, np.uint8)))
+    (labelled.path / "models" / "m1").mkdir(parents=True)
+    rows = ["scorer,m,m,m", "bodyparts,nose,nose,nose", "coords,x,y,likelihood", *(f"{i},9,8,0.9" for i in range(40))]
+    (labelled.path / "models" / "m1" / "walk.csv").write_text("\n".join(rows) + "\n")
+    at = section(run("mice", PAGE), "files")
+    at.selectbox(key="export-model").set_value("m1").run()
+    at.button(key="export-label-studio").click().run()
+    (job,) = jobs().list(project=str(labelled.path))
+    assert job.settings == {"format": "label-studio", "view": None, "model": "m1", "threshold": 0.5}
+    jobs().cancel(job.id, by=job.owner)
+    done = job_function("export_labels")(QUIET, project=str(labelled.path), owner="me", **job.settings)
+    assert done["notes"] == ["Pre-labels: 1 frames, of m1."]
 
 
 def test_an_export_job_gives_a_file_and_the_old_one_goes(labelled):

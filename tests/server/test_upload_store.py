@@ -63,6 +63,21 @@ def test_the_same_file_twice_is_kept_once(store):
     assert len([path for path in store.folder.iterdir() if path.suffix == ".mp4"]) == 2
 
 
+def test_labels_and_predictions_are_told_apart(store):
+    """A csv, h5 or slp may be either: who sends it says what it is, and another use of the same bytes is no copy."""
+    from ui import uploads
+
+    sent = {}
+    for purpose in ("labels", "predictions", "", "Not A Word; ../"):
+        upload = store.create(user="ann", name="day1.csv", size=3, max_size=99, purpose=purpose)
+        store.part(upload).write_bytes(b"abc")
+        sent[purpose] = store.finish(upload, RunningDigest())
+    assert [each.state for each in sent.values()] == ["received", "received", "received", "duplicate"]
+    assert [each.purpose for each in sent.values()] == ["labels", "predictions", "", ""]
+    found = {purpose: {each.purpose for each in uploads.finished("ann", store.project, purpose)} for purpose in sent}
+    assert (found["labels"], found["predictions"]) == ({"labels", ""}, {"predictions", ""})
+
+
 def test_an_upload_belongs_to_its_user(store):
     upload = create(store)
     assert store.get(upload.id, "bob") is None

@@ -55,6 +55,7 @@ function say(root, words) {
 function build(root, me) {
   const {sections} = me.data, host = root.querySelector(".sections");
   root.querySelector(".keys").hidden = !me.data.editable;
+  for (const key of root.querySelectorAll(".keys .pins")) key.hidden = !me.data.pins;
   const hadFocus = root.getRootNode().activeElement?.closest?.("li") != null;
   const seen = new Set();
   me.tiles = [];
@@ -153,7 +154,7 @@ function paint(root, me) {
     face.setAttribute("aria-label", [tile._s.title, `frame ${e.frame}`, e.time, e.reason, word].filter(Boolean).join(", "));
     for (const b of tile.lastChild.children) {
       b.tabIndex = on ? 0 : -1;
-      b.hidden = !me.data.editable && b.dataset.do !== "look";
+      b.hidden = b.dataset.do !== "look" && !(me.data.editable && me.data.pins);
       if (b.dataset.do === "swap") b.disabled = !e.swap;
       b.setAttribute("aria-label", `${b.dataset.words}: frame ${e.frame}`);
     }
@@ -251,8 +252,8 @@ function keys(root, me, event, large) {
     return true;
   }
   if (event.key === " ") toggle(root, me, tile._e);
-  else if (event.key === "p" || event.key === "P") toggle(root, me, tile._e, "pin");
-  else if (event.key === "s" || event.key === "S") swap(root, me, tile._e);
+  else if (me.data.pins && "pP".includes(event.key)) toggle(root, me, tile._e, "pin");
+  else if (me.data.pins && "sS".includes(event.key)) swap(root, me, tile._e);
   else if (event.key === "Enter") me.open = {tile: true};
   else return false;
   if (me.open) showLarge(root, me);
@@ -273,7 +274,7 @@ function showLarge(root, me) {
   dialog.querySelector(".say span").textContent = known ? [known.reason, known.mark ?? WORD[state]].filter(Boolean).join(" · ") : `${s.title} · not on the board`;
   for (const b of dialog.querySelectorAll("[data-do]")) {
     const what = b.dataset.do;
-    if (["keep", "pin", "swap"].includes(what)) b.hidden = !known || !me.data.editable;
+    if (["keep", "pin", "swap"].includes(what)) b.hidden = !known || !me.data.editable || (what !== "keep" && !me.data.pins);
     if (what === "add") b.hidden = !!known || !me.data.editable;
     if (what === "keep" && known) b.lastChild.textContent = state === "drop" ? "Keep" : "Drop";
     if (what === "pin" && known) b.lastChild.textContent = state === "pin" ? "Unpin" : "Pin";

@@ -10,7 +10,9 @@ from ui.components import source
 _mount = st.components.v2.component("castle_gallery", **source("gallery", with_strip=True))
 
 
-def gallery(sections: Sequence[dict[str, Any]], *, applied: int, editable: bool, key: str) -> list[dict[str, Any]]:
+def gallery(
+    sections: Sequence[dict[str, Any]], *, applied: int, editable: bool, key: str, pins: bool = True
+) -> list[dict[str, Any]]:
     """Show frames and return what the user did to them.
 
     Parameters
@@ -27,6 +29,8 @@ def gallery(sections: Sequence[dict[str, Any]], *, applied: int, editable: bool,
         Sequence number of the last operation that `sections` already shows; older ones are not returned.
     editable : bool
         False shows the frames without anything to change.
+    pins : bool
+        Whether frames can be pinned and swapped; else they can only be kept and dropped.
     key : str
         Key of the widget.
 
@@ -38,7 +42,7 @@ def gallery(sections: Sequence[dict[str, Any]], *, applied: int, editable: bool,
     """
     result = _mount(
         key=key,
-        data={"sections": list(sections), "applied": applied, "editable": editable},
+        data={"sections": list(sections), "applied": applied, "editable": editable, "pins": pins},
         default={"ops": []},
         on_ops_change=lambda: None,
     )

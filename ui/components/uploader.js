@@ -40,7 +40,7 @@ function report(root) {
 function add(root, files) {
   const d = root._data;
   for (const file of files) {
-    const job = {file, group: d.group, endpoint: d.endpoint, chunk: d.chunk, token: d.token, sent: 0, state: "waiting", line: ""};
+    const job = {file, group: d.group, purpose: d.purpose, endpoint: d.endpoint, chunk: d.chunk, token: d.token, sent: 0, state: "waiting", line: ""};
     const ending = file.name.includes(".") ? file.name.slice(file.name.lastIndexOf(".")).toLowerCase() : "";
     const twin = ALL.jobs.find(j => j.group === d.group && j.file.name === file.name && j.file.size === file.size);
     if (twin && !["refused", "done"].includes(twin.state)) { twin.file = file; if (["paused", "error"].includes(twin.state)) run(twin); continue; }
@@ -84,7 +84,7 @@ async function locate(job) {
     localStorage.removeItem(mark(job));
     job.url = null;
   }
-  const made = await ask(job, "POST", job.endpoint, {"Upload-Length": String(job.file.size), "Upload-Metadata": `filename ${text64(job.file.name)},filetype ${text64(job.file.type || "application/octet-stream")}`});
+  const made = await ask(job, "POST", job.endpoint, {"Upload-Length": String(job.file.size), "Upload-Metadata": `filename ${text64(job.file.name)},filetype ${text64(job.file.type || "application/octet-stream")}` + (job.purpose ? `,purpose ${text64(job.purpose)}` : "")});
   if (made.status !== 201) throw new Stop(made.responseText.slice(0, 300) || WHY[made.status] || `The server answered ${made.status}.`);
   job.url = new URL(made.getResponseHeader("Location"), location.href).pathname;
   localStorage.setItem(mark(job), job.url);

@@ -24,7 +24,16 @@ class Uploads:
 
 
 def uploader(
-    *, token: str, group: str, endpoint: str, accept: Sequence[str], max_size: int, label: str, hint: str, key: str
+    *,
+    token: str,
+    group: str,
+    endpoint: str,
+    accept: Sequence[str],
+    max_size: int,
+    label: str,
+    hint: str,
+    key: str,
+    purpose: str = "",
 ) -> Uploads:
     """Show the drop zone and its uploads.
 
@@ -42,6 +51,8 @@ def uploader(
         Largest file in bytes.
     label, hint : str
         Accessible name of the file chooser, and the small line in the drop zone.
+    purpose : str
+        Sent along with each file: what it is, where its ending does not say.
 
     Returns
     -------
@@ -53,6 +64,7 @@ def uploader(
         data={
             "token": token,
             "group": group,
+            "purpose": purpose,
             "endpoint": endpoint,
             "accept": list(accept),
             "max_size": max_size,

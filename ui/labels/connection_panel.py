@@ -135,5 +135,6 @@ def connection_hint() -> None:
     """Say in two lines what a Label Studio is, for who has none."""
     st.caption(
         "Label Studio is a free labelling tool that runs on a server of your lab: `pip install label-studio`, then "
-        "`label-studio start`. Without one, download the frames below, or see *Files in and out*."
+        "`label-studio start`. This app cannot reach it? *Files in and out*, at the top, has the same frames as a zip "
+        "to import there by hand, and files for other tools."
     )

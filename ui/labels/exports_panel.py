@@ -2,15 +2,16 @@
 
 import html
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from castle_core.errors import CastleError
 from castle_core.labelled import all_label_files
-from castle_core.labels.exporting import FORMATS
-from castle_core.labels.in_project import label_state
+from castle_core.labels.exporting import FORMATS, WITH_PRE_LABELS, export_state
 from castle_core.labels.keypoints import read_keypoints
 from castle_core.machine import readable_size
+from castle_core.predictions import find_models
 from castle_core.projects import Project
 from ui import uploads
 from ui.add_videos import upload_panel
@@ -44,22 +45,61 @@ def exports_panel(project: Project, view: str | None) -> None:
             with columns[place % 2], st.container(border=True, key=f"format-{name}"):
                 st.markdown(f"**{FORMATS[name].title}**")
                 st.caption(FORMATS[name].help)
-                export_button(project, name, view, disabled=empty and name != "label-studio")
+                model, threshold = _pre_labels(project) if name == WITH_PRE_LABELS else (None, 0.0)
+                export_button(
+                    project,
+                    name,
+                    view,
+                    model=model,
+                    threshold=threshold,
+                    disabled=empty and name != WITH_PRE_LABELS,
+                )
     with right:
         st.subheader("In", anchor=False)
         _import(project, view)
 
 
+def _pre_labels(project: Project) -> tuple[str | None, float]:
+    """Ask for the model whose predictions go along as pre-labels; nothing is asked where there is none."""
+    models = [each.name for each in find_models(project.path, [v.stem for v in project.videos()]) if each.files]
+    if not models:
+        return None, 0.0
+    chosen = st.selectbox(
+        "Pre-labels",
+        [None, *models],
+        format_func=lambda model: model or "None",
+        key="export-model",
+        help="This model's predictions are in the tasks, as points to start from.",
+    )
+    if chosen is None:
+        return None, 0.0
+    threshold = st.number_input(
+        "Smallest likelihood",
+        0.0,
+        1.0,
+        0.5,
+        0.05,
+        key="export-threshold",
+        help="Points of which the model is less sure are left out.",
+    )
+    return str(chosen), float(threshold)
+
+
 def export_button(
-    project: Project, name: str, view: str | None, *, label: str = "Prepare", disabled: bool = False
+    project: Project,
+    name: str,
+    view: str | None,
+    *,
+    model: str | None = None,
+    threshold: float = 0.0,
+    label: str = "Prepare",
+    disabled: bool = False,
 ) -> None:
     """Show Prepare, the bar while it is prepared, or the download."""
     path = str(project.path)
-    mine = [
-        job
-        for job in jobs().list(project=path, limit=200)
-        if job.kind == EXPORT and job.settings.get("format") == name and job.settings.get("view") == view
-    ]
+    settings: dict[str, Any] = {"format": name, "view": view}
+    settings |= {"model": model, "threshold": threshold} if model else {}
+    mine = [job for job in jobs().list(project=path, limit=200) if job.kind == EXPORT and job.settings == settings]
     active = next((job for job in mine if job.state in ACTIVE), None)
     if active is not None:
         _bar(active.id)
@@ -68,7 +108,8 @@ def export_button(
     if last is not None and last.state == "failed" and not disabled:
         st.error(plain(last.error or "The export failed."), icon=":material/error:")
     made = last.result if last is not None and last.state == "finished" and last.result else None
-    if made and label_state(project) in str(made["path"]):
+    state = export_state(project, name, model=model, threshold=threshold)
+    if made and state in str(made["path"]) and Path(str(made["path"])).exists():
         address = html.escape(export_url(project, str(made["path"]), str(made["name"])), quote=True)
         st.html(
             f'<a class="castle-download" href="{address}" download><span aria-hidden="true">⬇</span> '
@@ -82,7 +123,7 @@ def export_button(
         key=f"export-{name}",
         icon=":material/inventory_2:",
         on_click=_export,
-        args=(path, name, view),
+        args=(path, name, settings),
         disabled=disabled,
         help=f"{FORMATS[name].title}: {FORMATS[name].help}",
     )
@@ -99,9 +140,9 @@ def _bar(number: int) -> None:
     bar()
 
 
-def _export(path: str, name: str, view: str | None) -> None:
+def _export(path: str, name: str, settings: dict[str, Any]) -> None:
     title = f"Export labels for {FORMATS[name].title}"
-    jobs().submit(EXPORT, project=path, settings={"format": name, "view": view}, owner=current_user(), title=title)
+    jobs().submit(EXPORT, project=path, settings=settings, owner=current_user(), title=title)
 
 
 def _import(project: Project, view: str | None) -> None:
@@ -122,7 +163,7 @@ def _import(project: Project, view: str | None) -> None:
     if live_bar([IMPORT], project=str(project.path)):
         return
     _result(project)
-    for upload in uploads.finished(current_user(), project):
+    for upload in uploads.finished(current_user(), project, "labels"):
         path = uploads.received_path(project, upload)
         if upload.ending in KEYPOINT_ENDINGS and path.exists():
             _keypoints_only(project, upload.id, upload.name, str(path))

@@ -13,6 +13,7 @@ from ui.labels.drawn import drawn_url
 from ui.words import code, counted, plain
 
 _COLUMNS = 3
+_FIRST = "first"
 
 
 def keypoints_panel(project: Project, view: str | None) -> None:
@@ -25,6 +26,7 @@ def keypoints_panel(project: Project, view: str | None) -> None:
             st.info("This project is read-only: keypoints cannot be changed.", icon=":material/lock:")
         _names(project, names, skeleton, labels)
         if len(names) > 1:
+            _order(project, names)
             _skeleton(project, names, skeleton)
     with right:
         _preview(project, view, labels)
@@ -142,6 +144,41 @@ def _save_names(
         said.append("Labels of " + ", ".join(gone) + " stay in CollectedData.csv.")
     st.session_state["label-note"] = " ".join(said)
     st.session_state["label-warnings"] = list(dict.fromkeys(warnings))
+
+
+# ---------------------------------------------------------------------------------------------------------- order
+
+
+def _order(project: Project, names: Sequence[str]) -> None:
+    with st.container(border=True, key="keypoint-order"):
+        st.subheader("Order", anchor=False)
+        st.caption("The order in which people label, with its keys in Label Studio. Label files stay as they are.")
+        left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
+        moved = left.selectbox("Move", list(names), index=None, key="order-what", placeholder="Keypoint")
+        places = [_FIRST, *(f"after {name}" for name in names if name != moved)]
+        where = middle.selectbox("To", places, index=None, key="order-where", placeholder="Place")
+        right.button(
+            "Move",
+            icon=":material/swap_vert:",
+            width="stretch",
+            disabled=project.read_only or moved is None or where is None,
+            on_click=_move,
+            args=(str(project.path), moved, where),
+            key="order-move",
+        )
+
+
+def moved_to(names: Sequence[str], moved: str, where: str) -> tuple[str, ...]:
+    """Return the names with one of them ``first``, or ``after <another>``."""
+    rest = [name for name in names if name != moved]
+    at = 0 if where == _FIRST else rest.index(where.removeprefix("after ")) + 1
+    return (*rest[:at], moved, *rest[at:])
+
+
+def _move(path: str, moved: str, where: str) -> None:
+    project = Project.open(path)
+    _save_skeleton(project, moved_to(project.keypoints, moved, where), project.skeleton)
+    st.session_state["order-what"] = st.session_state["order-where"] = None
 
 
 # ---------------------------------------------------------------------------------------------------------- skeleton

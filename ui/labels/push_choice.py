@@ -79,7 +79,7 @@ def show(
     ]
     applied = int(st.session_state.get("push-applied", 0))
     operations = gallery(
-        sections, applied=applied, editable=editable, key=f"push-gallery-{'edit' if editable else 'look'}"
+        sections, applied=applied, editable=editable, pins=False, key=f"push-gallery-{'edit' if editable else 'look'}"
     )
     if not operations:
         return
