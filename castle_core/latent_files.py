@@ -32,6 +32,12 @@ def latent_sets(project: Path, stems: Sequence[str]) -> dict[str, dict[str, Path
     return {name: files for name, files in sets.items() if len(files) == len(set(stems))}
 
 
+def without_latents(project: Path, stems: Sequence[str]) -> list[str]:
+    """Return those of `stems` that have no latents; none where no video has any."""
+    lacking = [stem for stem in stems if not latent_sets(project, [stem])]
+    return lacking if len(lacking) < len(stems) else []
+
+
 def choose_latents(project: Path, stems: Sequence[str], name: str = "") -> dict[str, Path]:
     """Return one kind of latents (stem → file): the one called `name`, or the only one that all `stems` have.
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from castle_core.latent_files import latent_sets
+from castle_core.latent_files import latent_sets, without_latents
 from castle_core.projects import Project
-from ui.words import counted
+from ui.words import counted, plain
 
 METHODS = {
     "kmeans": "Diverse poses (k-means)",
@@ -98,6 +98,12 @@ def options_panel(project: Project, stems: Sequence[str]) -> Options:
         )
         latents = {stem: str(path) for stem, path in sets[str(chosen)].items()}
     st.caption(_HELP[method])
+    if not sets and (lacking := without_latents(project.path, stems)):
+        st.caption(
+            ":material/info: To choose by latents, extract them of every chosen video too: "
+            f"{plain(', '.join(lacking[:3]))}{' …' if len(lacking) > 3 else ''} "
+            f"{'has' if len(lacking) == 1 else 'have'} none."
+        )
     context = st.checkbox(
         "Context frames ±2",
         value=bool(saved.get("context", 2)),

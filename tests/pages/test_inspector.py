@@ -201,6 +201,13 @@ def test_latents_choose_frames_on_page_1(run, latents):
     assert min(frames) < 30 <= max(frames)
 
 
+def test_page_1_says_which_video_has_no_latents(run, latents):
+    (latents.path / "videos" / "run.mp4").write_bytes((latents.path / "videos" / "walk.mp4").read_bytes())
+    at = run("mice")
+    assert "Diverse latents" not in at.selectbox(key="method").options
+    assert any("run has none" in caption.value for caption in at.caption)
+
+
 def test_latents_choose_frames_on_the_command_line(latents, capfd):
     from castle_core.cli.app import app
     from castle_core.cli.output import run_app
