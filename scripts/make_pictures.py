@@ -129,7 +129,10 @@ def latents(page: Page, address: str, pictures: Path, theme: str, *, apply: bool
         page.get_by_role("button", name="Apply", exact=True).click()
     page.get_by_alt_text("What the model sees of frame 0").wait_for(timeout=60_000)
     page.get_by_text("measured on a few pictures").wait_for(timeout=JOB_MS)
+    page.mouse.move(0, 0)
+    page.set_viewport_size({**VIEW, "height": 1440})
     picture(page, pictures / f"latents-{theme}.png")
+    page.set_viewport_size(VIEW)
 
 
 def inspector(page: Page, address: str, pictures: Path, theme: str) -> None:
@@ -154,6 +157,7 @@ def extract_latents(home: Path) -> None:
     video = sorted((home / "demo" / "videos").iterdir())[0].name
     command = [CASTLE, "latents", "--project", str(home / "demo"), "--video", video, "--roi", "1"]
     command += ["--encoder", str(home / "demo" / "encoders" / "tiny-dinov2"), "--center-roi", "1", "--crop", "200x200"]
+    command += ["--input-size", "224"]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 

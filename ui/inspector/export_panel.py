@@ -80,7 +80,7 @@ def _written(look: Look) -> None:
         f'<a class="castle-download" href="{export_url(look.project, n)}" download>Download {_safe(n)}</a>'
         for n in names
     ]
-    st.html("".join(links))
+    st.html(f'<div style="display:grid;gap:.5rem">{"".join(links)}</div>')
 
 
 def _safe(text: str) -> str:
