@@ -1,11 +1,13 @@
 """Draw, track, look, correct, track again, extract: the page Track ROIs in a real browser."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 from steps import settle, until
+from test_extract_latent import apply, choose, extract, press, set_rois
 from test_quality import serious
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -160,23 +162,16 @@ def test_draw_track_look_correct_track_again_extract(page, app, demo):
         assert np.array_equal(masks.mask_at(20), before)
     problems = serious(page)
     assert not problems, "\n".join(problems)
-    encoder = str(demo.path / "encoders" / "tiny-dinov2")
-    out = app.castle(
-        "latents",
-        "--project",
-        str(demo.path),
-        "--video",
-        "mouse_day1",
-        "--encoder",
-        encoder,
-        "--roi",
-        "1",
-        "--input-size",
-        "56",
-        "--stop",
-        "40f",
-        "--json",
-    )
-    (output,) = json.loads(out)["outputs"]
-    assert output["n_frames"] == 150
-    assert output["nan_rows"] == 110
+    page.goto(f"{app.url}/extract_latent?project={demo.name}")
+    expect(page.get_by_role("heading", name="Extract latent")).to_be_visible()
+    settle(page)
+    choose(page, "Select Visual Model", re.compile("^hog$"))
+    choose(page, "Select Target Video", "mouse_day1.mp4")
+    set_rois(page, "1, 2")
+    press(page, "No preprocessing")
+    apply(page)
+    extract(page, "2 files written")
+    with tracked_masks(demo) as masks:
+        lost = [i for i in range(150) if not (masks.mask_at(i) == 2).any()]
+    latent = np.load(demo.path / "latent" / "hog" / "mouse_day1_ROI_2_hog.npz")["latent"]
+    assert np.flatnonzero(np.isnan(latent).any(axis=1)).tolist() == lost
