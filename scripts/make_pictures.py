@@ -130,7 +130,7 @@ def latents(page: Page, address: str, pictures: Path, theme: str, *, apply: bool
     page.get_by_alt_text("What the model sees of frame 0").wait_for(timeout=60_000)
     page.get_by_text("measured on a few pictures").wait_for(timeout=JOB_MS)
     page.mouse.move(0, 0)
-    page.set_viewport_size({**VIEW, "height": 1440})
+    page.set_viewport_size({**VIEW, "height": 1640})
     picture(page, pictures / f"latents-{theme}.png")
     page.set_viewport_size(VIEW)
 

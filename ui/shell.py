@@ -64,6 +64,9 @@ button[data-variant="segmented_control"],button[data-variant="pills"]{color:inhe
 color:inherit!important;text-decoration:none!important}
 .castle-download:hover{border-color:#0f766e}
 .castle-drawn{width:100%;border-radius:.5rem;display:block}
+.st-key-latent-presets button{padding:.25rem .4rem}
+.st-key-latent-presets button *{white-space:normal;overflow:visible}.st-key-latent-presets button p{font-size:.875rem}
+[data-testid="stSelectbox"] label,[data-testid="stSelectbox"] label p{color:inherit!important}
 .castle-check{width:100%;border-collapse:collapse;font-size:.875rem}
 .castle-check :is(th,td){text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;border-bottom:1px solid #8884}
 .castle-check td{overflow-wrap:break-word}.castle-check td:last-child{overflow-wrap:anywhere;min-width:10rem}

@@ -121,6 +121,7 @@ def command(project, *options):
 
 def test_posture_preset_two_rois_refresh_and_the_command_lines_numbers(page, app, demo):
     open_page(page, app, demo)
+    problems = serious(page)
     choose(page, "Select Visual Model", TINY)
     expect(page.get_by_text("on this disk").first).to_be_visible()
     press(page, "Extract")
@@ -145,7 +146,6 @@ def test_posture_preset_two_rois_refresh_and_the_command_lines_numbers(page, app
     for name, latent in latents_of(demo, TINY).items():
         assert np.isfinite(latent).any()
         np.testing.assert_array_equal(made[name], latent)
-    problems = serious(page)
     page.emulate_media(color_scheme="dark")
     page.wait_for_timeout(500)
     problems += serious(page)

@@ -375,3 +375,46 @@ def test_masks_that_came_since_the_check_start_another(page, tracked):
     (tracked.path / "track" / "walk.mp4" / "mask_list.h5").touch()
     page.run()
     assert [job.state for job in jobs_of("check_latents")] == ["queued", "finished"]
+
+
+def test_points_of_ones_own_and_of_a_roi(page, tracked):
+    page.selectbox(key="latent-module").set_value("point").run()
+    page.text_input(key="latent-points-name").set_value("ear")
+    page.file_uploader(key="latent-points-file").set_value(("ear.csv", b"frame;x;y\n", "text/csv")).run()
+    click(page, "latent-points-add")
+    assert page.error
+    assert not list(tracked.path.glob("points/ear/*"))
+    page.file_uploader(key="latent-points-file").set_value(("ear.csv", b"frame,x,y\n3,1,2\n", "text/csv")).run()
+    click(page, "latent-points-add")
+    assert (tracked.path / "points" / "ear" / "walk.csv").read_bytes() == b"frame,x,y\n3,1,2\n"
+    assert "ear" in [option.split(" ")[0] for option in page.multiselect(key="latent-points").options]
+    page.number_input(key="latent-centroid-roi").set_value(2)
+    click(page, "latent-centroid-add")
+    (job,) = jobs_of("roi_centroids")
+    assert job.settings == {"videos": ["walk", "yard"], "roi": 2}
+
+
+def test_any_frame_and_the_riskiest_ones(page):
+    click(page, "latent-preset-General behavior")
+    click(page, "latent-apply")
+    page.slider(key="latent-slider-walk").set_value(9).run()
+    assert page.number_input(key="latent-number-walk").value == 9
+    click(page, "latent-risky")
+    (job,) = jobs_of("risky_frames")
+    assert (job.settings["video"], job.settings["config"]["preprocess"]["center_roi"]) == ("walk", 1)
+
+
+def test_how_a_run_ended_and_continue(page):
+    settings = extracted(page)
+    found = table()
+    ledger = Ledger(found)
+    for kind in ("check_latents", "latents"):
+        job = ledger.begin_next("gpu", "a worker")
+        assert job.kind == kind
+        ledger.end(job.id, job.attempt, "failed", error="The disk is <b>full</b>.")
+    found.close()
+    page.run()
+    assert any("The disk is" in error.value for error in page.error)
+    click(page, "latent-continue")
+    (job,) = jobs_of("latents")
+    assert (job.state, job.settings) == ("queued", settings)

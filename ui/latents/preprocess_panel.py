@@ -20,7 +20,8 @@ def preprocess_panel(project: Project) -> None:
     st.subheader("Preprocessing", anchor=False)
     matching = matching_preset(current_form())
     st.caption("Presets")
-    columns = st.columns(2, gap="small")
+    with st.container(key="latent-presets"):
+        columns = st.columns(2, gap="small")
     for place, (name, (center, rotate, background)) in enumerate(PRESETS.items()):
         with columns[place % 2]:
             words = [
