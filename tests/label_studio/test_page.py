@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from lab import make_project, write_model
+from lab import NAMES, make_project, write_model
 
 from castle_core.jobs import JobTable
 from castle_core.label_studio import save_credentials
+from castle_core.label_studio.pictures import picture_at
+from castle_core.labels import Labels
 from castle_core.projects import Project
+from ui.labels.push_choice import drawn_points
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "http://127.0.0.1:9"  # nothing answers there
@@ -71,6 +75,22 @@ def test_frames_by_video_and_no_keypoints(run):
     at.button(key="ls-push-button").click().run()
     (job,) = JobTable().list()
     assert [path.split("/")[1] for path in job.settings["frames"]] == ["day2"] * 3
+
+
+def test_the_gallery_draws_what_is_sent_labels_before_pre_labels():
+    project = make_project()
+    write_model(project, "m1")
+    frames = [f"labeled-data/day1/img{index:08d}.png" for index in (3, 7, 11)]
+    xy = np.full((2, 1, 3, 2), np.nan)
+    xy[0, 0, 1] = 32, 12
+    labels = Labels(NAMES, ("",), tuple(frames[:2]), xy, no_animal=frozenset(frames[1:2]))
+    pictures = [picture_at(project, frame) for frame in frames]
+    drawn = drawn_points(project, labels, pictures, "m1", 0.5)
+    (point,) = drawn[frames[0]]
+    assert (point[0], point[1], point[3]) == (0.5, 0.25, "ear")
+    assert drawn[frames[1]] == []  # no animal: nothing is drawn, and no pre-label is sent
+    assert [name for *_, name in drawn[frames[2]]] == list(NAMES)
+    assert drawn_points(project, labels, pictures, None, 0.5).keys() == set(frames[:2])
 
 
 def test_a_project_without_keypoints_cannot_be_pushed_yet(run):

@@ -142,7 +142,7 @@ function newTile(root, me) {
 function paint(root, me) {
   me.tiles.forEach((tile, i) => {
     const e = tile._e, state = stateOf(me, e);
-    const word = e.mark ?? WORD[state];
+    const word = e.mark ?? me.data.words?.[state] ?? WORD[state];
     if (tile._state !== state + word) {
       tile._state = state + word;
       tile.className = state;
@@ -271,7 +271,7 @@ function showLarge(root, me) {
   img.alt = `${s.title}, frame ${frame}`;
   dialog.setAttribute("aria-label", img.alt);
   dialog.querySelector(".say b").textContent = `Frame ${frame} · ${known ? known.time : clock(frame / s.fps)}`;
-  dialog.querySelector(".say span").textContent = known ? [known.reason, known.mark ?? WORD[state]].filter(Boolean).join(" · ") : `${s.title} · not on the board`;
+  dialog.querySelector(".say span").textContent = known ? [known.reason, known.mark ?? me.data.words?.[state] ?? WORD[state]].filter(Boolean).join(" · ") : `${s.title} · not on the board`;
   for (const b of dialog.querySelectorAll("[data-do]")) {
     const what = b.dataset.do;
     if (["keep", "pin", "swap"].includes(what)) b.hidden = !known || !me.data.editable || (what !== "keep" && !me.data.pins);

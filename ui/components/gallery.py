@@ -1,6 +1,6 @@
 """The board's pictures with their strips: keep, drop, pin, swap and add, by mouse or keyboard."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,7 +11,13 @@ _mount = st.components.v2.component("castle_gallery", **source("gallery", with_s
 
 
 def gallery(
-    sections: Sequence[dict[str, Any]], *, applied: int, editable: bool, key: str, pins: bool = True
+    sections: Sequence[dict[str, Any]],
+    *,
+    applied: int,
+    editable: bool,
+    key: str,
+    pins: bool = True,
+    words: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Show frames and return what the user did to them.
 
@@ -31,6 +37,8 @@ def gallery(
         False shows the frames without anything to change.
     pins : bool
         Whether frames can be pinned and swapped; else they can only be kept and dropped.
+    words : mapping of str to str, optional
+        Other words for the states, such as ``{"keep": "To send"}``.
     key : str
         Key of the widget.
 
@@ -42,7 +50,13 @@ def gallery(
     """
     result = _mount(
         key=key,
-        data={"sections": list(sections), "applied": applied, "editable": editable, "pins": pins},
+        data={
+            "sections": list(sections),
+            "applied": applied,
+            "editable": editable,
+            "pins": pins,
+            "words": dict(words or {}),
+        },
         default={"ops": []},
         on_ops_change=lambda: None,
     )

@@ -12,7 +12,7 @@ from castle_core.label_studio import (
 )
 from castle_core.projects import Project
 from ui.people import current_user
-from ui.words import plain
+from ui.words import code, plain
 
 _EDIT = "ls-edit"
 
@@ -42,7 +42,7 @@ def _kept(project: Project) -> Credentials | None:
 
 def _connected(kept: Credentials) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        who = f" as {plain(kept.user)}" if kept.user else ""
+        who = f" as `{code(kept.user)}`" if kept.user else ""  # as code, or the address would be a link for mails
         st.markdown(f":green[:material/check_circle:] **Label Studio** at {plain(kept.url)}{who}", width="stretch")
         st.button("Check", key="ls-check", icon=":material/sync:", on_click=_check_again, args=(kept.id,))
         st.button("Change", key="ls-change", type="tertiary", on_click=_edit)

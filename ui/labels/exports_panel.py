@@ -23,9 +23,10 @@ from ui.server import jobs
 from ui.words import counted, percent, plain
 
 EXPORT, IMPORT = "export_labels", "import_labels"
+_NO_MODEL = "No pre-labels"
 LABEL_ENDINGS = (".csv", ".h5", ".json", ".slp")
 KEYPOINT_ENDINGS = (".yaml", ".yml")
-_SHOWN = ("lightning-pose", "dlc", "coco", "slp", "pkg-slp", "label-studio", "pictures")
+_SHOWN = ("lightning-pose", "dlc", "coco", "pictures", "slp", "pkg-slp", "label-studio")
 
 
 def exports_panel(project: Project, view: str | None) -> None:
@@ -40,9 +41,10 @@ def exports_panel(project: Project, view: str | None) -> None:
                 "Nothing is labelled yet: only the frames to label can go out, for Label Studio.",
                 icon=":material/label_off:",
             )
-        columns = st.columns(2)
         for place, name in enumerate(_SHOWN):
-            with columns[place % 2], st.container(border=True, key=f"format-{name}"):
+            if place % 2 == 0:
+                columns = st.columns(2)
+            with columns[place % 2], st.container(border=True, height="stretch", key=f"format-{name}"):
                 st.markdown(f"**{FORMATS[name].title}**")
                 st.caption(FORMATS[name].help)
                 model, threshold = _pre_labels(project) if name == WITH_PRE_LABELS else (None, 0.0)
@@ -66,12 +68,11 @@ def _pre_labels(project: Project) -> tuple[str | None, float]:
         return None, 0.0
     chosen = st.selectbox(
         "Pre-labels",
-        [None, *models],
-        format_func=lambda model: model or "None",
+        [_NO_MODEL, *models],
         key="export-model",
         help="This model's predictions are in the tasks, as points to start from.",
     )
-    if chosen is None:
+    if chosen == _NO_MODEL:
         return None, 0.0
     threshold = st.number_input(
         "Smallest likelihood",

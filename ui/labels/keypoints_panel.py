@@ -1,5 +1,6 @@
 """Keypoints and skeleton: named, ordered, renamed, joined, or taken over from a file."""
 
+import html
 from collections.abc import Sequence
 
 import streamlit as st
@@ -243,9 +244,10 @@ def _preview(project: Project, view: str | None, labels: Labels | None) -> None:
         return
     best = int(labels.labelled.sum(axis=(1, 2)).argmax())
     frame = labels.frames[best]
+    url = html.escape(drawn_url(project, frame, view=view), quote=True)
     st.html(
-        f'<img class="castle-drawn" src="{drawn_url(project, frame, view=view)}?w=960" '
-        f'alt="The labelled frame with the most points, with its keypoints and skeleton">'
+        f'<a href="{url}" target="_blank" rel="noopener"><img class="castle-drawn" src="{url}?w=960" '
+        f'alt="The labelled frame with the most points, with its keypoints and skeleton; opens large"></a>'
     )
     st.caption(f"`{code(frame)}`")
 

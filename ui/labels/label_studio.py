@@ -9,7 +9,7 @@ from ui.labels.push_panel import push_panel
 
 
 def label_studio(project: Project) -> None:
-    """Show the connection and, once there is one, push and pull beside each other."""
+    """Show the connection and, once there is one, push and pull beside each other, and the frames below."""
     kept = connection_panel(project)
     if kept is None:
         connection_hint()
@@ -18,5 +18,6 @@ def label_studio(project: Project) -> None:
     with right:
         pull_panel(project, kept)
     with left:
-        push_panel(project, kept)
+        show_frames = push_panel(project, kept)
+    show_frames()
     labelling_panel(project)

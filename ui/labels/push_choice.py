@@ -7,7 +7,8 @@ import streamlit as st
 from castle_core.errors import CastleError
 from castle_core.frames import list_rounds
 from castle_core.label_studio.pictures import Picture, choose_pictures, picture_at
-from castle_core.label_studio.pre_label_view import pre_label_points
+from castle_core.label_studio.pre_label_view import label_points, pre_label_points
+from castle_core.labels import Labels
 from castle_core.machine import clock
 from castle_core.predictions import find_predictions
 from castle_core.projects import Project
@@ -79,7 +80,12 @@ def show(
     ]
     applied = int(st.session_state.get("push-applied", 0))
     operations = gallery(
-        sections, applied=applied, editable=editable, pins=False, key=f"push-gallery-{'edit' if editable else 'look'}"
+        sections,
+        applied=applied,
+        editable=editable,
+        pins=False,
+        words={"keep": "To send", "drop": "Left out"},
+        key=f"push-gallery-{'edit' if editable else 'look'}",
     )
     if not operations:
         return
@@ -157,9 +163,18 @@ def _section(
 
 
 def drawn_points(
+    project: Project, labels: Labels, pictures: list[Picture], model: str | None, threshold: float
+) -> dict[str, list[list[Any]]]:
+    """Return what goes with each frame (lp_path), as the gallery draws it: the project's labels, else pre-labels."""
+    ours = label_points(project.keypoints, labels, pictures)
+    open_ones = [picture for picture in pictures if picture.lp_path not in ours]
+    return ours | _pre_label_points(project, open_ones, model, threshold)
+
+
+def _pre_label_points(
     project: Project, pictures: list[Picture], model: str | None, threshold: float
 ) -> dict[str, list[list[Any]]]:
-    """Return the pre-labels of frames (lp_path) as the gallery draws them; none where a file cannot be read."""
+    """Return the pre-labels of frames; none where a file cannot be read."""
     if model is None or not project.keypoints:
         return {}
     files = find_predictions(project.path, [video.stem for video in project.videos()], model=model)

@@ -1,5 +1,7 @@
 """Push: frames, pre-labels and existing labels to Label Studio, and the link to the first task."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -8,7 +10,7 @@ from castle_core.errors import CastleError
 from castle_core.label_studio import Credentials
 from castle_core.label_studio.pictures import Picture, project_pictures
 from castle_core.label_studio.pull_state import frames_there
-from castle_core.labels import project_labels
+from castle_core.labels import Labels, project_labels
 from castle_core.predictions import find_models
 from castle_core.projects import Project
 from ui.job_panel import last_ended, live_bar, watched
@@ -21,20 +23,26 @@ PUSH = "push_labels"
 _NO_MODEL = "No pre-labels"
 
 
-def push_panel(project: Project, kept: Credentials) -> None:
-    """Show the choice of frames and pre-labels, Push, its progress, and what came of it."""
+def push_panel(project: Project, kept: Credentials) -> Callable[[], None]:
+    """Show the choice of frames and pre-labels, Push, its progress, and what came of it.
+
+    Returns
+    -------
+    callable
+        Shows the frames, for which the whole width is wanted.
+    """
     try:
         labels = project_labels(project).for_one_animal("Label Studio")
     except CastleError as error:
         st.error(plain(str(error)), icon=":material/error:")
-        return
+        return _nothing
     pictures = project_pictures(project, labels.frames)
     there = frames_there(project, kept.url)
     with st.container(border=True, key="ls-push"):
         st.subheader("Push", anchor=False)
         if not pictures:
             st.caption("No frames are written yet. Choose some on the page Extract frames.")
-            return
+            return _nothing
         new, by_hand = choose(project, pictures, there)
         model, threshold = _pre_labels(project)
         out = set(left_out(project)) if by_hand else set()
@@ -49,11 +57,16 @@ def push_panel(project: Project, kept: Credentials) -> None:
         _buttons(project, kept, send, model, threshold, n_there=len(there))
         live_bar([PUSH], project=str(project.path))
         _outcome(project)
-    _gallery(project, pictures, new, send, there, model, threshold, by_hand=by_hand)
+    return partial(_gallery, project, labels, pictures, new, send, there, model, threshold, by_hand=by_hand)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _gallery(
     project: Project,
+    labels: Labels,
     pictures: list[Picture],
     new: list[Picture],
     send: list[Picture],
@@ -68,10 +81,10 @@ def _gallery(
         st.caption("Every frame is in Label Studio already.")
     elif by_hand:
         st.caption("Click a frame to leave it out, or to take it in again.")
-        show(project, new, there, drawn_points(project, new, model, threshold), editable=True)
+        show(project, new, there, drawn_points(project, labels, new, model, threshold), editable=True)
     elif st.toggle("Look at the frames", key="push-look"):
         shown = [*send, *[each for each in pictures if each.lp_path in there]]
-        show(project, shown, there, drawn_points(project, shown, model, threshold), editable=False)
+        show(project, shown, there, drawn_points(project, labels, shown, model, threshold), editable=False)
 
 
 def _pre_labels(project: Project) -> tuple[str | None, float]:
