@@ -13,7 +13,7 @@ from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
 from castle_core.rois import Mask, MaskFile
 from castle_core.tracking.output import Target, rewrite_masks
-from castle_core.tracking.record import TrackSummary, track_summary
+from castle_core.tracking.record import TrackSummary
 
 
 def fill_gaps(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_], share: float) -> npt.NDArray[np.bool_]:
@@ -102,18 +102,20 @@ def mend_masks(
     project.require_writable()
     entry = project.video(stem)
     path = find_masks(project, entry.name)
-    summary = track_summary(project, entry.stem, task)
-    if summary is None:
+    if not path.is_file():
         raise RoiError(f"{entry.name} has no masks yet. Track it first.")
     with project.open_video(entry.stem) as video:
         target = Target(path, entry.name, video.n_frames, video.height, video.width, project.cache_dir)
-    fills = _gaps(summary, longest_gap)
     what: dict[str, Any] = {
         "mended": {"longest_gap": longest_gap, "smallest_piece": smallest_piece},
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    with MaskFile(path) as masks:
-        return rewrite_masks(target, _changed(masks, summary, fills, smallest_piece, task), what, task)
+
+    def change(earlier: TrackSummary) -> Iterator[tuple[int, Mask]]:
+        with MaskFile(path) as masks:
+            yield from _changed(masks, earlier, _gaps(earlier, longest_gap), smallest_piece, task)
+
+    return rewrite_masks(target, change, what, task)
 
 
 def _gaps(summary: TrackSummary, longest: int) -> dict[int, list[tuple[int, int, int]]]:

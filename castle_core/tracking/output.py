@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -277,8 +277,9 @@ def _check_written(path: Path, summary: TrackSummary) -> None:
     """Check that every frame reads back by name: HDF5 can lose writes to a full disk without a word."""
     with MaskFile(path) as written:
         missing = np.setdiff1d(np.flatnonzero(summary.tracked), written.frame_indices)
-        if len(missing) or written.mask_at(int(written.frame_indices[-1])) is None:
+        if len(missing):
             raise RoiError(f"The mask of frame {missing[0]} is missing after writing. Is the disk full? Try again.")
+        written.mask_at(int(written.frame_indices[-1]))  # raises where it does not read back
 
 
 def _publisher(target: Target, task: Task, *, always: bool = False) -> Any:
@@ -304,14 +305,18 @@ def _keep_copy(masks: Path, cache: Path) -> Path:
 
 
 def rewrite_masks(
-    target: Target, changed: Iterator[tuple[int, Mask]], entry: dict[str, Any], task: Task
+    target: Target,
+    change: Callable[[TrackSummary], Iterator[tuple[int, Mask]]],
+    entry: dict[str, Any],
+    task: Task,
 ) -> tuple[TrackSummary, int]:
     """Replace some frames of a mask file by others; the rest is copied as stored, the earlier file kept in the trash.
 
     Parameters
     ----------
-    changed : iterator of (frame index, (H, W) uint8 mask)
-        Ascending.
+    change : callable
+        Given what the file holds, yields (frame index, (H, W) uint8 mask), ascending. It is called, and reads the file,
+        only once nobody else can write it: what a tracker wrote meanwhile is not overwritten by older masks.
 
     Returns
     -------
@@ -340,7 +345,7 @@ def rewrite_masks(
                     n_frames=target.n_frames,
                 ) as writer:
                     done: set[int] = set()
-                    for frame, mask in changed:
+                    for frame, mask in change(earlier):
                         writer.write(mask, bounding_box(mask), frame)
                         builder.add(frame, np.bincount(mask.ravel(), minlength=256), _known(earlier, frame)[1])
                         done.add(frame)

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
 import pytest
 
 from castle_core.errors import CastleError, ConfigError, JobCancelled, RoiError
+from castle_core.files import locked
 from castle_core.job_functions import job_function
 from castle_core.mask_writer import MaskListWriter
 from castle_core.progress import QUIET, Task
@@ -179,6 +181,30 @@ def test_short_losses_are_filled_and_specks_dropped(project):
     assert len(list((project.cache_dir / "trash").rglob("*.h5"))) == 1
     with pytest.raises(ConfigError):
         mend_masks(project, "a")
+
+
+def test_mending_waits_for_a_tracker_and_mends_what_it_wrote(project):
+    target = project.path / "track" / "a.mp4" / "mask_list.h5"
+    target.parent.mkdir(parents=True)
+
+    def write(top):
+        with MaskListWriter(target.with_name("new.h5"), width=WIDTH, height=HEIGHT, n_rois=1, n_frames=N) as writer:
+            for i in range(3):
+                mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+                mask[top : top + 10, 20:30] = mask[60, 90] = 1
+                writer.write(mask, (0, 0, WIDTH, HEIGHT), i)
+        target.with_name("new.h5").replace(target)
+
+    write(5)
+    with ThreadPoolExecutor() as pool:
+        with locked(target):
+            mending = pool.submit(mend_masks, project, "a", smallest_piece=3)
+            time.sleep(0.5)
+            write(30)
+        assert mending.result(timeout=30)[1] == 3
+    for mask in masks_of(project).values():
+        assert np.argwhere(mask)[0].tolist() == [30, 20]
+        assert not mask[60, 90]
 
 
 def test_shapes_between_and_specks():
