@@ -9,6 +9,9 @@ from castle_core.inspection.rows import Rows
 from castle_core.inspection.summary import Summary
 from castle_core.selection.threads import one_thread
 
+_LEAST = 1e-3
+"""Rows nearer to the medians than so much of the medians' own length are rounding noise, and are like nothing."""
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -56,7 +59,7 @@ def nearest_frames(
         for first, part in rows.scan():
             similarity[first : first + len(part)] = part @ one - along
     with np.errstate(invalid="ignore"):
-        similarity /= np.maximum(summary.length, 1e-6)
+        similarity /= np.maximum(summary.length, max(1e-6, _LEAST * float(np.linalg.norm(summary.centre))))
     similarity[~valid] = -np.inf
     found: list[Neighbour] = []
     similarity[max(0, frame_index - min_gap + 1) : frame_index + min_gap] = -np.inf

@@ -214,11 +214,13 @@ def _summarise(rows: Rows, status: npt.NDArray[np.uint8] | None, on_rows: Callab
         scores[first : first + len(part)] = values
         squared = np.einsum("nd,nd->n", part, part) - 2 * products[:, width] + centre_squared
         length[first : first + len(part)] = np.sqrt(np.maximum(squared, 0))
+        missing = status[first : first + len(part)] != OK
+        if missing.any():  # a status other than OK without NaN would show numbers that the file calls missing
+            part[missing] = np.nan
         start = first // bin_rows
         for place in range(0, len(part), bin_rows):
             _outline(part[place : place + bin_rows], start + place // bin_rows, mean, least, largest)
         on_rows(first + len(part))
-    # A status other than OK without NaN would show numbers that the file calls missing.
     scores[status != OK] = length[status != OK] = np.nan
     return Summary(scores, explained.astype(np.float32), length, status, centre, spread, bin_rows, mean, least, largest)
 

@@ -77,6 +77,30 @@ def path(project):
     return project.path / "latent" / "tiny" / "walk_ROI_2_tiny_ctr.npz"
 
 
+def test_numbers_of_frames_without_a_value_are_in_no_outline(tmp_path):
+    latent = np.ones((3000, 4), np.float32)
+    status = np.zeros(3000, np.uint8)
+    latent[30:36], status[30:36] = 99, 2  # a foreign file: a status, and numbers all the same
+    np.savez(tmp_path / "odd.npz", latent=latent)
+    found = summarise(open_rows(tmp_path / "odd.npz", tmp_path), status)
+    assert found.bin_rows == 3
+    assert np.isnan(found.mean[10:12]).all()
+    assert np.nanmax(found.largest) == 1
+
+
+def test_frames_at_rest_are_like_nothing(tmp_path):
+    """Rest for most of the video makes the medians: what is left of such a row is rounding."""
+    rng = np.random.default_rng(0)
+    latent = np.tile(rng.normal(size=256) * 3, (1500, 1)) + rng.normal(size=(1500, 256)) * 1e-4
+    moving = np.arange(1500) % 3 == 0
+    latent[moving] += rng.normal(size=(500, 256)) * 0.5
+    np.savez(tmp_path / "rest.npz", latent=latent.astype(np.float32))
+    rows = open_rows(tmp_path / "rest.npz", tmp_path)
+    found = nearest_frames(rows, summarise(rows), 300, n=8)
+    assert all(moving[each.frame_index] for each in found)
+    assert all(0.1 < each.similarity < 0.5 for each in found)
+
+
 @pytest.mark.parametrize("kind", ["ours", "compressed", "float64", "float16", "fortran", "stack"])
 def test_rows_of_every_kind_of_file(tmp_path, table, kind):
     latent, status = table
