@@ -56,7 +56,10 @@ def export_latents(
     summary = inspection.summary_of(opened, found.path, task)
     rows = inspection.rows_of(opened, found.path)
     folder = make_folder(opened.path / "exports" / "latents")
-    path = folder / (found.path.name.removesuffix(".npz") + FORMATS[format])
+    name = found.path.name.removesuffix(".npz")
+    if sum(file.path.name == found.path.name for file in inspection.list_latent_files(opened)) > 1:
+        name += f"_{found.path.parent.name}"  # another folder's file of this name has its own export
+    path = folder / (name + FORMATS[format])
     if format == "csv":
         n = inspection.export_csv(path, rows, summary, with_gaps=with_gaps, task=task)
     elif format == "npy":

@@ -6,6 +6,7 @@ import sqlite3
 import numpy as np
 import pytest
 
+from castle_core.files import make_folder
 from castle_core.jobs import JobTable
 from castle_core.latents.npz import write_latents
 
@@ -278,6 +279,36 @@ def test_the_export_job_writes_where_it_says(latents):
     assert Path(done["path"]) == latents.path / "exports" / "latents" / "walk_ROI_1_tiny.csv"
     assert done["rows"] == 60
     assert job_function("inspect_latents")(QUIET, **told) == {"frames": 60, "channels": 9}
+    other = latents.path / "latent" / "other" / "walk_ROI_1_tiny.npz"
+    np.savez(make_folder(other.parent) / other.name, latent=np.ones((2, 3), np.float32))
+    again = job_function("export_latents")(QUIET, format="csv", **{**told, "file": "latent/other/walk_ROI_1_tiny.npz"})
+    assert (Path(again["path"]).name, again["rows"]) == ("walk_ROI_1_tiny_other.csv", 2)
+    assert len(Path(done["path"]).read_text().splitlines()) == 61
+
+
+def test_an_export_of_earlier_latents_is_not_offered(run, latents):
+    import os
+    import time
+
+    from castle_core.job_functions import job_function
+    from castle_core.jobs.ledger import Ledger
+    from castle_core.progress import QUIET
+
+    path = latents.path / "latent" / "tiny" / "walk_ROI_1_tiny.npz"
+    table, told = JobTable(), {"file": "latent/tiny/walk_ROI_1_tiny.npz", "format": "csv"}
+    number = table.submit("export_latents", project=str(latents.path), settings=told, owner="local")
+    ledger = Ledger(table)
+    assert ledger.begin_next("cpu", "w") is not None
+    done = job_function("export_latents")(QUIET, project=str(latents.path), owner="local", **told)
+    ledger.end(number, 1, "finished", result=done)
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    at = run("mice", PAGE)
+    at.segmented_control(key="inspector-view").set_value("Export").run()
+    assert any(text.value.startswith("Written to") for text in at.caption)
+    os.utime(path, (time.time() + 60, time.time() + 60))  # extracted again
+    at.run()
+    assert not any(text.value.startswith("Written to") for text in at.caption)
+    assert any("newer than their last export" in text.value for text in at.caption)
 
 
 def test_the_numbers_behind_the_canvases(latents):

@@ -75,6 +75,9 @@ def _written(look: Look) -> None:
     names = [path.name] + ([f"{path.stem}_rows.npy"] if path.suffix == ".npy" else [])
     if not path.is_file():
         return
+    if look.file.path.stat().st_mtime > (job.started or 0.0):
+        st.caption(":material/history: These latents are newer than their last export. Export them again.")
+        return
     st.caption(f"Written to `{code(str(path))}`")
     links = [
         f'<a class="castle-download" href="{export_url(look.project, n)}" download>Download {_safe(n)}</a>'
