@@ -377,6 +377,28 @@ def test_masks_that_came_since_the_check_start_another(page, tracked):
     assert [job.state for job in jobs_of("check_latents")] == ["queued", "finished"]
 
 
+def test_a_video_that_went_after_the_check_stops_nothing(page, tracked):
+    link = tracked.path / "videos" / "gone.mp4"
+    link.symlink_to(tracked.path / "videos" / "walk.mp4")
+    try:
+        click(page, "latent-apply")
+        checked([READY, {**READY, "video": "gone.mp4"}, NO_MASKS])
+        page.run()
+        assert "Extract only the other 2 videos" in page.button(key="latent-others").label
+        link.unlink()
+        page.run()
+        assert not page.exception
+        assert not [text.value for text in page.error if "has no video" in text.value]
+        assert page.button(key="latent-others").label == "Extract only the other one"
+        link.symlink_to(tracked.path / "nowhere.mp4")  # its drive is not connected
+        page.session_state["latent-videos"] = ["gone"]
+        page.run()
+        assert not page.exception
+        assert page.session_state["latent-videos"] == []
+    finally:
+        link.unlink(missing_ok=True)
+
+
 def test_points_of_ones_own_and_of_a_roi(page, tracked):
     page.selectbox(key="latent-module").set_value("point").run()
     page.text_input(key="latent-points-name").set_value("ear")

@@ -45,7 +45,7 @@ def check_panel(project: Project, form: dict[str, Any]) -> None:
     elif job.state != "finished":
         st.error(plain(job.error or "The check was cancelled."), icon=":material/error:")
     else:
-        _table(job.result or {})
+        _table(_rows(project, form), str((job.result or {}).get("device", "")))
         _fixes(project, form, problems_of(project, form))
         run = newest(project, KIND)
         if run is not None and (run.ended or 0) > _begun(job):
@@ -89,12 +89,19 @@ def _rows(project: Project, form: dict[str, Any]) -> list[dict[str, Any]]:
     job = _last_check(project, form)
     if job is None or job.state != "finished":
         return []
-    return list((job.result or {}).get("rows", []))
+    there = {entry.name for entry in project.videos()}
+    return [row for row in (job.result or {}).get("rows", []) if row["video"] in there]
 
 
 def others_that_run(project: Project, form: dict[str, Any]) -> list[str]:
     """Return the stems of the videos that can run, where others cannot."""
-    return [project.video(row["video"]).stem for row in _rows(project, form) if row["verdict"] != "problem"]
+    return [row["video"] for row in _as_stems(project, _rows(project, form)) if row["verdict"] != "problem"]
+
+
+def _as_stems(project: Project, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with the stem in place of the video's name; those of videos that are gone are left out."""
+    stems = {name: entry.stem for entry in project.videos() for name in (entry.name, entry.stem)}
+    return [{**row, "video": stems[row["video"]]} for row in rows if row["video"] in stems]
 
 
 def _begun(job: "Job") -> float:
@@ -115,13 +122,12 @@ def _mended_since(project: Project, job: "Job") -> bool:
     return False
 
 
-def _table(result: dict[str, Any]) -> None:
-    rows = result.get("rows", [])
+def _table(rows: Sequence[dict[str, Any]], device: str) -> None:
     check_table(rows)
     seconds = sum(row["seconds"] for row in rows)
     if seconds:
-        device = "GPU" if str(result.get("device", "")).startswith("cuda") else "CPU"
-        st.caption(f"About {readable_time(seconds)} for the model on the {device}, measured on a few pictures.")
+        where = "GPU" if device.startswith("cuda") else "CPU"
+        st.caption(f"About {readable_time(seconds)} for the model on the {where}, measured on a few pictures.")
 
 
 def _fixes(project: Project, form: dict[str, Any], problems: Sequence[dict[str, Any]]) -> None:
@@ -163,9 +169,8 @@ _ADVICE = {
 
 
 def _leave_out(project: Project, form: dict[str, Any], video: str) -> None:
-    stem = project.video(video).stem
-    chosen = form["videos"] or [project.video(row["video"]).stem for row in _rows(project, form)]
-    st.session_state[key_of("videos")] = [each for each in chosen if each != stem]
+    rows = [row for row in _rows(project, form) if row["video"] != video]
+    st.session_state[key_of("videos")] = [row["video"] for row in _as_stems(project, rows)]
     start_check(project, current_form())
 
 

@@ -60,7 +60,7 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
     st.checkbox(
         "Automatic batch size", key=key_of("batch_auto"), persist_state=_SESSION, help="Takes what fits the GPU."
     )
-    videos = {entry.stem: entry.name for entry in project.videos()}
+    videos = {entry.stem: entry.name for entry in project.videos() if not entry.missing}
     chosen = [stem for stem in st.session_state[key_of("videos")] if stem in videos]
     if chosen != st.session_state[key_of("videos")]:
         st.session_state[key_of("videos")] = chosen
