@@ -1,6 +1,7 @@
 """Finished labels into the project: what changed since the last time, merged, and everything odd told."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -178,6 +179,20 @@ class _Pull:
         return wanted
 
     def _read(self, wanted: Mapping[int, KnownTask], n_tasks: int) -> dict[str, tuple[Said, KnownTask]]:
+        """Return what was submitted, by frame; pictures are hashed while Label Studio puts its answers together."""
+        with ThreadPoolExecutor(1) as pool:
+            hashed = {one.lp_path: pool.submit(self._sha, one.lp_path) for one in wanted.values()}
+            try:
+                return self._read_tasks(wanted, n_tasks, hashed)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _sha(self, lp_path: str) -> str | None:
+        return picture_sha(picture_at(self._project, lp_path))
+
+    def _read_tasks(
+        self, wanted: Mapping[int, KnownTask], n_tasks: int, hashed: Mapping[str, "Future[str | None]"]
+    ) -> dict[str, tuple[Said, KnownTask]]:
         said: dict[str, tuple[Said, KnownTask]] = {}
         done = 0
         self._task.progress(0, len(wanted), "reading labels")
@@ -188,7 +203,7 @@ class _Pull:
                 done += 1
                 if one is None or path != one.lp_path:
                     continue  # its number was given to another frame a moment ago: the next pull sees it
-                said[path] = (self._one(full, one), self._at(one, full))
+                said[path] = (self._one(full, one, hashed[path]), self._at(one, full))
                 if done % _STEP == 0:
                     self._task.progress(min(done, len(wanted)), len(wanted), "reading labels")
         if wanted:
@@ -213,12 +228,11 @@ class _Pull:
         """Return the task with the time at which it was read in full, which may be later than the overview."""
         return KnownTask(**{**vars(one), "updated_at": str(full.get("updated_at") or one.updated_at)})
 
-    def _one(self, full: Mapping[str, Any], one: KnownTask) -> Said:
+    def _one(self, full: Mapping[str, Any], one: KnownTask, hashed: "Future[str | None]") -> Said:
         try:
-            picture = picture_at(self._project, one.lp_path)
+            picture, sha = picture_at(self._project, one.lp_path), hashed.result()
         except LabelError as error:
             return Said("unclear", notes=(str(error),))
-        sha = picture_sha(picture)
         if one.sha256 and sha is not None and sha != one.sha256:
             note = (
                 "the picture in the project is another one than the one that was labelled; its labels are not written"

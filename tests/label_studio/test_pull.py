@@ -288,6 +288,31 @@ def test_the_models_error_for_free(server):
     assert {row["keypoint"]: row for row in again.statistics} == rows
 
 
+def test_pages_and_both_ways_to_predictions_say_the_same(server, monkeypatch):
+    project = make_project(indices=range(7))
+    write_model(project, "m1")
+    ls_project = push(project, server, PushConfig(model="m1")).ls_project
+    there = tasks(server, ls_project)
+    for frame in (0, 1, 5):
+        path = f"labeled-data/day1/img{frame:08d}.png"
+        x, y = predicted(frame, 0)
+        moved = [region("nose", x + 3, y + 4, origin="prediction-changed")]
+        submit(server, there[path]["id"], moved, parent_prediction=there[path]["predictions"][0]["id"])
+    whole = pull(project, server)
+    assert (whole.tasks, whole.labelled, whole.statistics[0]["median_correction_px"]) == (7, 3, pytest.approx(5))
+    monkeypatch.setattr("castle_core.label_studio.client._PAGE", 3)
+    monkeypatch.setattr("castle_core.label_studio.client._IDS_AT_ONCE", 2)
+    monkeypatch.setattr("castle_core.label_studio.pulling._AT_ONCE", 2)
+    for many in (0, 2000):
+        monkeypatch.setattr("castle_core.label_studio.pulling._MANY", many)
+        paged = pull(project, server, everything=True)
+        assert (paged.tasks, paged.labelled, paged.statistics) == (7, 3, whole.statistics)
+    ids = sorted(task["id"] for task in there.values())
+    for wanted in (ids, ids[:6], ids[:2]):
+        for of in (None, len(ids)):
+            assert [task["id"] for task in server.tasks_in_full(ls_project, wanted, of=of)] == wanted
+
+
 def test_a_full_disk_while_writing(server, sent, monkeypatch):
     project, _, there = sent
     xy = np.full((1, 1, 3, 2), 5.0)
