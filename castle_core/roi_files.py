@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from castle_core.errors import RoiError
-from castle_core.files import atomic_path, make_folder
+from castle_core.files import atomic_path, locked, make_folder
 from castle_core.latents.opening import find_masks
-from castle_core.latents.plan import move_to_trash
+from castle_core.latents.plan import replace_keeping
 from castle_core.mask_writer import MaskListWriter
 from castle_core.predictions import load_predictions
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
 from castle_core.rois import KeypointMasks, KeypointShape, MaskFile, MaskSource
+
+_LOCK_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def masks_from_points(
         earlier = MaskFile(target) if target.is_file() else None
         n_rois = max(roi_id, earlier.n_rois if earlier else 0)
         try:
-            with atomic_path(target, publish=_making_room(project, task)) as temporary:
+            with atomic_path(target, publish=_making_room(project, task, earlier, joined=True)) as temporary:
                 box = (0, 0, video.width, video.height)
                 with MaskListWriter(temporary, width=video.width, height=video.height, n_rois=n_rois) as writer:
                     for frame_index in range(video.n_frames):
@@ -157,13 +159,26 @@ def _merged(drawn: KeypointMasks, earlier: MaskFile | None, frame_index: int, ro
     return np.where(mask == roi_id, mask, np.where(before == roi_id, 0, before)).astype(np.uint8)
 
 
-def _making_room(project: Project, task: Task) -> Callable[[Path, Path], None]:
-    """Return a publisher that moves the earlier file to the trash just before the new one gets its name."""
+def _making_room(
+    project: Project, task: Task, earlier: MaskFile | None = None, *, joined: bool = False
+) -> Callable[[Path, Path], None]:
+    """Return a publisher that keeps the earlier masks in the trash, and waits for whoever is writing them.
+
+    With `joined`, the new masks hold those of `earlier` (or that there were none): what was written since is not in
+    them, so they are refused then.
+    """
 
     def publish(temporary: Path, final: Path) -> None:
-        if final.exists():
-            task.log(f"  the earlier masks were moved to {move_to_trash(final, project.cache_dir)}")
-        task.publish(temporary, final)
+        with locked(final, timeout_s=_LOCK_S):
+            if joined and earlier is not None:
+                earlier.check_unchanged()
+            elif joined and final.exists():
+                raise RoiError(f"{final} was written meanwhile. Run this again once tracking is over.")
+            if not final.exists():
+                task.publish(temporary, final)
+                return
+            kept = replace_keeping(temporary, final, project.cache_dir, task.publish)
+            task.log(f"  the earlier masks were moved to {kept}")
 
     return publish
 

@@ -20,7 +20,7 @@ from castle_core.latents.leftovers import clear_leftovers
 from castle_core.latents.maps import write_map
 from castle_core.latents.npz import write_latents, write_missing_sidecar
 from castle_core.latents.opening import OpenVideo, open_for_latents
-from castle_core.latents.plan import Output, keep_both_path, look_at_existing, metadata_of, move_to_trash
+from castle_core.latents.plan import Output, keep_both_path, look_at_existing, metadata_of, replace_keeping
 from castle_core.latents.shards import Work, run_shard
 from castle_core.preprocess import DECODE_ERROR, NOT_REQUESTED, OK, STATUS_NAMES
 from castle_core.progress import QUIET, Task
@@ -178,13 +178,14 @@ def _check_space(work: Work, project: Project, task: Task) -> None:
 
 
 def _making_room(project: Project, output: Output, trash: list[Path], task: Task) -> Callable[[Path, Path], None]:
-    """Return a publisher that moves an earlier file to the trash just before the new one gets its name."""
+    """Return a publisher that keeps an earlier file in the trash."""
 
     def publish(temporary: Path, final: Path) -> None:
         if output.path in trash and final.exists():
-            moved = move_to_trash(final, project.cache_dir)
-            task.log(f"  the earlier {final.name} was moved to {moved}")
-        task.publish(temporary, final)
+            kept = replace_keeping(temporary, final, project.cache_dir, task.publish)
+            task.log(f"  the earlier {final.name} was moved to {kept}")
+        else:
+            task.publish(temporary, final)
 
     return publish
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -203,19 +205,37 @@ def keep_both_path(output: Output) -> Path:
     return output.path.with_name(f"{output.path.stem}_pre-{tag}{output.path.suffix}")
 
 
-def move_to_trash(path: Path, cache_folder: Path) -> Path:
-    """Move a file (and its sidecar) to ``.castle/trash/<time>/``, never deleting it; return the new path."""
+def replace_keeping(temporary: Path, final: Path, cache_folder: Path, publish: Callable[[Path, Path], None]) -> Path:
+    """Give a finished file the name of an earlier one, which stays (with its sidecar) in ``.castle/trash/<time>/``.
+
+    Where `publish` refuses, as it does once a job was cancelled, the earlier file is where it was.
+
+    Returns
+    -------
+    Path
+        The earlier file.
+    """
     folder = make_folder(cache_folder / "trash" / time.strftime("%Y%m%d-%H%M%S"))
-    target = folder / path.name
+    kept = folder / final.name
     number = 1
-    while target.exists():
+    while kept.exists():
         number += 1
-        target = folder / f"{number}-{path.name}"
-    shutil.move(path, target)
-    sidecar = path.with_name(path.name + ".json")
+        kept = folder / f"{number}-{final.name}"
+    try:
+        os.link(final, kept)  # a second name, so that the first one is never without a file
+    except OSError:  # a file system without links
+        shutil.copy2(final, kept)
+    sidecar, kept_sidecar = (path.with_name(path.name + ".json") for path in (final, kept))
     if sidecar.exists():
-        shutil.move(sidecar, target.with_name(target.name + ".json"))
-    return target
+        shutil.move(sidecar, kept_sidecar)
+    try:
+        publish(temporary, final)
+    except BaseException:
+        if kept_sidecar.exists():
+            shutil.move(kept_sidecar, sidecar)
+        kept.unlink(missing_ok=True)
+        raise
+    return kept
 
 
 def metadata_of(

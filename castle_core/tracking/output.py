@@ -1,8 +1,6 @@
 """One ``mask_list.h5`` from shards and the file that was there: copied as stored where nothing has to be joined."""
 
 import contextlib
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy.typing as npt
 
 from castle_core.errors import RoiError
 from castle_core.files import atomic_path, locked, make_folder
-from castle_core.latents.plan import move_to_trash
+from castle_core.latents.plan import replace_keeping
 from castle_core.mask_writer import MaskListWriter
 from castle_core.progress import Task
 from castle_core.rois import Mask, MaskFile
@@ -285,23 +283,12 @@ def _check_written(path: Path, summary: TrackSummary) -> None:
 def _publisher(target: Target, task: Task, *, always: bool = False) -> Any:
     def publish(temporary: Path, final: Path) -> None:
         if final.exists() and (always or not is_ours(final)):
-            task.log(f"  the earlier masks of {target.video_name} are kept in {_keep_copy(final, target.cache)}")
-        task.publish(temporary, final)
+            kept = replace_keeping(temporary, final, target.cache, task.publish)
+            task.log(f"  the earlier masks of {target.video_name} are kept in {kept}")
+        else:
+            task.publish(temporary, final)
 
     return publish
-
-
-def _keep_copy(masks: Path, cache: Path) -> Path:
-    """Put a second name of (or a copy of) a file into the trash; the file itself stays where it is."""
-    twin = masks.with_name(f".{masks.name}.keep")
-    twin.unlink(missing_ok=True)
-    try:
-        os.link(masks, twin)
-    except OSError:  # a file system without links
-        shutil.copy2(masks, twin)
-    plain = twin.with_name(f"{masks.stem}-{os.getpid()}{masks.suffix}")
-    twin.rename(plain)
-    return move_to_trash(plain, cache)
 
 
 def rewrite_masks(

@@ -298,8 +298,23 @@ def test_a_foreign_file_of_the_same_name_is_never_lost(project, stem, tiny):
     path = project.path / "latent" / tiny.name / f"{stem}_ROI_1_tiny-dinov2.npz"
     path.parent.mkdir(parents=True)
     np.savez_compressed(path, latent=np.zeros((5, 2)))
+    path.with_name(path.name + ".json").write_text("{}")
+
+    class CancelledAtTheEnd(Task):
+        def publish(self, temporary, final):
+            if final == path:
+                raise JobCancelled("cancelled")
+            super().publish(temporary, final)
+
+    with pytest.raises(JobCancelled):
+        extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), tiny, task=CancelledAtTheEnd())
+    assert read_latents(path).latent.shape == (5, 2)
+    assert path.with_name(path.name + ".json").read_text() == "{}"
     extract_video(project, stem, replace(CONFIG, roi_ids=(1,)), tiny)
-    assert read_latents(next(project.cache_dir.glob("trash/*/*.npz"))).latent.shape == (5, 2)
+    assert read_latents(path).latent.shape != (5, 2)
+    (kept,) = project.cache_dir.glob("trash/*/*.npz")
+    assert read_latents(kept).latent.shape == (5, 2)
+    assert kept.with_name(kept.name + ".json").read_text() == "{}"
 
 
 def test_ranges_and_every_leave_the_other_rows_not_requested(project, stem, tiny):

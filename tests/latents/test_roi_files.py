@@ -4,7 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from castle_core.errors import RoiError
+from castle_core.errors import JobCancelled, RoiError
+from castle_core.progress import Task
 from castle_core.roi_files import import_masks, masks_from_points
 from castle_core.rois import MaskFile
 
@@ -54,3 +55,40 @@ def test_masks_that_do_not_fit_are_refused_and_the_old_stay(project, stem, tmp_p
         with pytest.raises(RoiError, match="another video"):
             import_masks(project, stem, tmp_path / f"{name}.h5")
     assert target.read_bytes() == before
+
+
+class CancelledAtTheEnd(Task):
+    """A job that is cancelled just before its file gets its name."""
+
+    def publish(self, temporary, final):
+        raise JobCancelled("cancelled")
+
+
+def test_a_cancel_at_the_very_end_leaves_the_earlier_masks(project, stem, tmp_path):
+    target = project.path / "track" / project.videos()[0].name / "mask_list.h5"
+    before = target.read_bytes()
+    (tmp_path / "new.h5").write_bytes(before)
+    with pytest.raises(JobCancelled):
+        import_masks(project, stem, tmp_path / "new.h5", task=CancelledAtTheEnd())
+    with pytest.raises(JobCancelled):
+        masks_from_points(project, stem, predictions(project, stem), keypoints=("nose",), task=CancelledAtTheEnd())
+    assert target.read_bytes() == before
+    assert not list(project.cache_dir.glob("trash/*/*"))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_was_tracked_while_shapes_were_drawn_is_not_overwritten(project, stem, there):
+    target = project.path / "track" / project.videos()[0].name / "mask_list.h5"
+    tracked = target.read_bytes()
+    if not there:
+        target.unlink()
+
+    class Tracker(Task):
+        def progress(self, done, total, message=""):
+            if done == 30 and message == "frames":
+                target.with_name("new.h5").write_bytes(tracked)
+                target.with_name("new.h5").replace(target)
+
+    with pytest.raises(RoiError, match="once tracking is over"):
+        masks_from_points(project, stem, predictions(project, stem), keypoints=("nose",), roi_id=9, task=Tracker())
+    assert target.read_bytes() == tracked
