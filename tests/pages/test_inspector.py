@@ -234,6 +234,9 @@ def test_a_set_is_saved_with_its_times(latents):
 
     look = look_at(latents, find_latent_file(latents, "latent/tiny/walk_ROI_1_tiny.npz"))
     assert set_csv(look, np.array([3, 20]), None) == "frame,time_s\n3,0.300000\n20,2.000000\n"
+    latents.set_true_fps("walk", 500)  # filmed in slow motion: times are those of the video and of NWB, as shown
+    look = look_at(latents, find_latent_file(latents, "latent/tiny/walk_ROI_1_tiny.npz"))
+    assert set_csv(look, np.array([20]), None) == "frame,time_s\n20,0.040000\n"
 
 
 def test_the_job_leaves_a_board_and_nothing_taken_twice(latents):

@@ -1,5 +1,6 @@
 """What all parts of the Inspector share: the file that is looked at, its video, and the frame shown."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class Look:
     timeline : Timeline or None
         Of its video; None while it is not read, or where the project has no such video.
     has_video : bool
+    true_fps : float or None
+        The video's real frame rate, where somebody set one: the file's own clock is wrong then.
     """
 
     project: Project
@@ -42,6 +45,7 @@ class Look:
     summary: Summary
     timeline: Timeline | None
     has_video: bool
+    true_fps: float | None = None
 
     @property
     def base(self) -> str:
@@ -59,7 +63,9 @@ class Look:
         return list(self.timeline.knots) if self.timeline else [(0, 0.0), (self.summary.n, float(self.summary.n))]
 
     def time_s(self, frame_index: int) -> float:
-        """Return a frame's time (s) by the file's own clock."""
+        """Return a frame's time (s) as `Video.times_s`: by the true frame rate, else by the file's own clock."""
+        if self.true_fps:
+            return frame_index / self.true_fps
         frames, seconds = zip(*self.knots, strict=True)
         return float(np.interp(frame_index, frames, seconds))
 
@@ -91,14 +97,14 @@ def look_at(project: Project, file: LatentFile) -> Look:
     """
     version = held.held(project, file.relative)
     summary = held.summary(version)
-    try:
-        has_video = not project.video(file.stem).missing
-    except CastleError:
-        has_video = False
+    has_video, true_fps = False, None
+    with contextlib.suppress(CastleError):
+        entry = project.video(file.stem)
+        has_video, true_fps = not entry.missing, entry.true_fps
     timeline = timeline_of(project, file.stem) if has_video else None
     if timeline is not None and timeline.n_frames != summary.n:
         timeline, has_video = None, False  # another video by now: its pictures would be wrong
-    return Look(project, file, version, summary, timeline, has_video)
+    return Look(project, file, version, summary, timeline, has_video, true_fps)
 
 
 def frame_shown(look: Look) -> int:
