@@ -30,6 +30,7 @@ ENDPOINT = "/api/media"
 READER = FrameReader()
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable", "Vary": "Cookie"}
 _CHECKED = {"Cache-Control": "private, no-cache", "Vary": "Cookie"}
+_PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".bmp": "image/bmp"}
 _TYPES = {".m4v": "video/mp4", ".mkv": "video/x-matroska", ".mov": "video/quicktime", ".webm": "video/webm"}
 
 
@@ -72,7 +73,7 @@ def video_url(project: Project, stem: str, *, user: str | None = None) -> str:
 
 
 def written_url(project: Project, stem: str, name: str, *, user: str | None = None) -> str:
-    """Return the address of a PNG in ``labeled-data/<stem>``, whether or not the project has that video."""
+    """Return the address of a picture in ``labeled-data/<stem>``, whether or not the project has that video."""
     key = _key(user or current_user(), str(project.path), stem, "written")
     return f"{prefix()}{ENDPOINT}/{key}/written/{quote(name, safe='')}"
 
@@ -166,16 +167,16 @@ def _mask_limiter() -> CapacityLimiter:
 
 
 async def written(request: Request, project: Project, source: Source) -> Response:
-    """Answer with a PNG that was written to ``labeled-data``."""
+    """Answer with a picture that was written to ``labeled-data``, or brought there with labels."""
     name = safe_name(request.path_params["name"])
     path = await to_thread.run_sync(_written_file, project, source.stem, name)
-    return FileResponse(path, media_type="image/png", headers=_CHECKED)
+    return FileResponse(path, media_type=_PICTURES[path.suffix.lower()], headers=_CHECKED)
 
 
 def _written_file(project: Project, stem: str, name: str) -> Path:
     folder = project.frames_folder(stem).resolve()
     path = (folder / name).resolve()
-    if path.parent != folder or path.suffix.lower() != ".png" or not path.is_file():
+    if path.parent != folder or path.suffix.lower() not in _PICTURES or not path.is_file():
         raise CastleError(f"{name} is not among the written frames of {stem}.")
     return path
 

@@ -175,6 +175,8 @@ def test_written_frames_are_served_and_nothing_beside_them(ann, film, tmp_path):
         return ann.get(media.written_url(film, "a b's", name, user="ann"))
 
     assert get("img00000143.png").content == b"picture"
+    (folder / "img7.JPG").write_bytes(b"brought with labels")
+    assert (get("img7.JPG").content, get("img7.JPG").headers["content-type"]) == (b"brought with labels", "image/jpeg")
     for name in (
         "selected_frames.csv",
         "link.png",
