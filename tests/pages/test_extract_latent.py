@@ -409,6 +409,11 @@ def test_points_of_ones_own_and_of_a_roi(page, tracked):
     page.file_uploader(key="latent-points-file").set_value(("ear.csv", b"frame,x,y\n3,1,2\n", "text/csv")).run()
     click(page, "latent-points-add")
     assert (tracked.path / "points" / "ear" / "walk.csv").read_bytes() == b"frame,x,y\n3,1,2\n"
+    page.file_uploader(key="latent-points-file").set_value(("other.csv", b"frame,x,y\n3,9,9\n", "text/csv")).run()
+    click(page, "latent-points-add")
+    assert (tracked.path / "points" / "ear" / "walk.csv").read_bytes() == b"frame,x,y\n3,9,9\n"
+    (kept,) = tracked.cache_dir.glob("trash/*/walk.csv")
+    assert kept.read_bytes() == b"frame,x,y\n3,1,2\n"
     assert "ear" in [option.split(" ")[0] for option in page.multiselect(key="latent-points").options]
     page.number_input(key="latent-centroid-roi").set_value(2)
     click(page, "latent-centroid-add")

@@ -1,6 +1,8 @@
 """Bottom: the post-encoder module, its outputs and points."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -9,6 +11,7 @@ from castle_core.encoders.table import ENCODERS
 from castle_core.errors import CastleError
 from castle_core.files import atomic_path, make_folder, safe_name
 from castle_core.latents.maps import map_bytes
+from castle_core.latents.plan import replace_keeping
 from castle_core.latents.point_keys import list_point_keys
 from castle_core.latents.points import read_points
 from castle_core.projects import Project, VideoEntry
@@ -78,7 +81,6 @@ def _map_size(project: Project, form: dict[str, Any], targets: Sequence[VideoEnt
 
 def _map_shape(name: str, form: dict[str, Any]) -> tuple[int, int] | None:
     import json
-    from pathlib import Path
 
     if info := ENCODERS.get(name):
         return info.embed_dim, int(form["input_size"] or info.input_size) // info.patch_size
@@ -164,7 +166,7 @@ def _upload(project: Project, targets: Sequence[VideoEntry]) -> None:
 
 
 def add_points(project: Project, stem: str, name: str, data: bytes) -> None:
-    """Check a point file and keep it as ``points/<name>/<stem>.csv``.
+    """Check a point file and keep it as ``points/<name>/<stem>.csv``; an earlier one goes to ``.castle/trash``.
 
     Raises
     ------
@@ -174,7 +176,14 @@ def add_points(project: Project, stem: str, name: str, data: bytes) -> None:
     project.require_writable()
     entry = project.video(stem)
     target = make_folder(project.path / "points" / safe_name(name.strip())) / f"{entry.stem}.csv"
-    with atomic_path(target) as temporary:
+
+    def publish(temporary: Path, final: Path) -> None:
+        if final.exists():
+            replace_keeping(temporary, final, project.cache_dir, os.replace)
+        else:
+            os.replace(temporary, final)
+
+    with atomic_path(target, publish=publish) as temporary:
         temporary.write_bytes(data)
         read_points(temporary)
 
