@@ -210,13 +210,13 @@ def _others(tab: _Tab) -> None:
             lambda row=row: tab.shows(125_000 + row - 1),
         )
     tab.view("Clusters", lane)
-    for k in (5, 30):
-        name = f"cluster {k}:"
+    for k in (5, 30, 12):
+        last, painted = page.get_by_text(f"cluster {k}:"), tab.repainted(lane)
         tab.type(
-            "clusters: other number, with ethogram",
+            f"clusters: {k} of them, with ethogram",
             "Clusters",
             k,
-            lambda name=name: page.get_by_text(name).count() and tab.ink(lane),
+            lambda last=last, painted=painted: last.count() and painted(),
         )
     tab.view("Gaps", lane)
 

@@ -126,7 +126,7 @@ def clusters_panel(look: Look) -> None:
         for i, (name, size) in enumerate(zip(names, found.sizes, strict=True))
     ]
     url = f"{look.base}/codes.bin?by=cluster&k={k}&seed={seed}"
-    time_lanes(look, [Lane("codes", url, 72)], f"ethogram-{k}-{seed}", legend=legend, legend_kind="cluster")
+    time_lanes(look, [Lane("codes", url, 72)], "ethogram", legend=legend, legend_kind="cluster")
     st.caption("The ethogram: which cluster each frame is in. k-means on the principal components, the largest first.")
     if not names:
         return
@@ -160,9 +160,10 @@ def _examples(look: Look, labels: np.ndarray, which: int, typical: int) -> None:
             if look.source:
                 seconds = np.interp([bout.start, bout.stop], *zip(*look.knots, strict=True))
                 address = f"{look.source}#t={seconds[0]:.3f},{max(seconds[1], seconds[0] + 0.05):.3f}"
+                first = look.poster(320).replace("FRAME", str(bout.start))
                 st.html(
-                    f'<video src="{address}" aria-label="Example: {words}" controls muted loop playsinline '
-                    'preload="metadata" style="width:100%;border-radius:.5rem;background:#000"></video>'
+                    f'<video src="{address}" poster="{first}" aria-label="Example: {words}" controls muted loop '
+                    'playsinline preload="none" style="width:100%;border-radius:.5rem;background:#000"></video>'
                 )
             st.button(
                 words,
