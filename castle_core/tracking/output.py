@@ -137,7 +137,10 @@ def _earlier(target: Target, task: Task) -> tuple[bool, TrackSummary | None]:
                 f"{target.masks} holds masks of another video ({masks.width} x {masks.height}, up to frame "
                 f"{masks.frame_indices[-1]}). Move that file away, then track {target.video_name} again."
             )
-    return True, stored_summary(target.masks) or measure_masks(target.masks, target.n_frames, task)
+    known = stored_summary(target.masks)
+    if known is None or len(known.tracked) != target.n_frames:  # the video was replaced by one of another length
+        known = measure_masks(target.masks, target.n_frames, task)
+    return True, known
 
 
 def _merge(

@@ -207,6 +207,16 @@ def test_mending_waits_for_a_tracker_and_mends_what_it_wrote(project):
         assert not mask[60, 90]
 
 
+def test_a_video_that_became_longer_is_tracked_further(project):
+    track_video(project, "a", [BOX], TrackSettings(stop=20))
+    with VideoWriter(project.path / "videos" / "a.mp4", fps=30, width=WIDTH, height=HEIGHT) as writer:
+        for i in range(N + 10):
+            writer.write(paint(min(i, N)))
+    report = track_video(project, "a", [Prompt(50, 1, "box", [56, 18, 76, 42])], TrackSettings(start=50))
+    assert report.frames == 20
+    assert sorted(masks_of(project)) == [*range(20), *range(50, N + 10)]
+
+
 def test_shapes_between_and_specks():
     square = np.zeros((40, 60), bool)
     square[10:20, 10:20] = True
