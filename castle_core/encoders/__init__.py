@@ -9,6 +9,7 @@ from castle_core.encoders.loading import (
     get_model,
     load_encoder,
     models_folder,
+    natural_input,
 )
 from castle_core.encoders.table import DEFAULT_ENCODER, ENCODERS, EncoderInfo
 
@@ -26,4 +27,5 @@ __all__ = [
     "get_model",
     "load_encoder",
     "models_folder",
+    "natural_input",
 ]

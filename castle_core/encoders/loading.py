@@ -6,16 +6,18 @@ The commit that a download came from is written to ``source.json`` beside the we
 that a name means the same numbers on this machine next year.
 """
 
+import json
 import os
 import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from castle_core.encoders.base import Encoder, Precision
-from castle_core.encoders.table import ENCODERS, EncoderInfo, Interpolation
+from castle_core.encoders.table import DEFAULT_ENCODER, ENCODERS, EncoderInfo, Interpolation
 from castle_core.errors import EncoderError
 from castle_core.files import atomic_write_json, make_folder, safe_name
 
@@ -182,6 +184,25 @@ def load_encoder(
         precision=chosen,
         **normalisation,
     )
+
+
+def natural_input(name: str) -> tuple[int, Interpolation]:
+    """Return the input size (pixels) and the interpolation that `load_encoder` gives a model, without loading it.
+
+    Of a model whose configuration is not on this disk, those of DINOv2.
+    """
+    if info := ENCODERS.get(name):
+        return info.input_size, info.interpolation
+    usual = ENCODERS[DEFAULT_ENCODER]
+    source = _local_source(name) or _hub_cached(name)
+    if source is None:
+        return usual.input_size, usual.interpolation
+    try:
+        values = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        size = _natural_size(None, SimpleNamespace(**values))
+    except (OSError, ValueError, TypeError, EncoderError):
+        return usual.input_size, usual.interpolation
+    return size, "bicubic" if "dinov3" in str(values.get("model_type")).lower() else "bilinear"
 
 
 def _natural_size(info: EncoderInfo | None, config: Any) -> int:

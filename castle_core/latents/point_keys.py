@@ -71,22 +71,41 @@ def read_point_track(project: Project, stem: str, key: str, *, likelihood_thresh
     PredictionError
         If there is no such point, or its file cannot be read.
     """
+    found = _find(project, stem, key)
+    if found is not None and found[1]:
+        return _keypoint(found[0], found[1], stem, likelihood_threshold)
+    if found is not None:
+        track = read_points(found[0], likelihood_threshold=likelihood_threshold)
+        return track if found[0] == Path(key) else replace(track, name=key)
+    known = list_point_keys(project, stem)
+    choice = f"Choose one of: {', '.join(known[:12])}" if known else "It has none yet; upload points or predictions"
+    raise PredictionError(f"There is no point {key!r} for {stem}. {choice}{' …' if len(known) > 12 else ''}.")
+
+
+def point_version(project: Project, stem: str, key: str) -> str:
+    """Return a short text that changes with the file in which a point is; empty where there is none."""
+    found = _find(project, stem, key)
+    try:
+        status = found[0].stat() if found else None
+    except OSError:
+        return ""
+    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}" if status else ""
+
+
+def _find(project: Project, stem: str, key: str) -> tuple[Path, str] | None:
+    """Return the file of a point, and the keypoint in it; of a file of points, an empty text."""
     named = project.path / "points" / key / f"{stem}.csv"
     if Path(key).name == key and named.is_file():
-        return replace(read_points(named, likelihood_threshold=likelihood_threshold), name=key)
+        return named, ""
     given = _prediction_file(key)
     if given is not None:
-        return _keypoint(given[0], given[1], stem, likelihood_threshold)
+        return given
     model, colon, keypoint = key.rpartition(":")
     if colon:
         for file in find_predictions(project.path, [entry.stem for entry in project.videos()], model=model):
             if file.stem == stem:
-                return _keypoint(file.path, keypoint, stem, likelihood_threshold)
-    if Path(key).is_file():
-        return read_points(Path(key), likelihood_threshold=likelihood_threshold)
-    known = list_point_keys(project, stem)
-    choice = f"Choose one of: {', '.join(known[:12])}" if known else "It has none yet; upload points or predictions"
-    raise PredictionError(f"There is no point {key!r} for {stem}. {choice}{' …' if len(known) > 12 else ''}.")
+                return file.path, keypoint
+    return (Path(key), "") if Path(key).is_file() else None
 
 
 def _keypoint(path: Path, keypoint: str, stem: str, threshold: float) -> PointTrack:

@@ -1,5 +1,6 @@
 """What the page Extract latent runs besides extractions: riskiest frames, one frame, centroids as points."""
 
+import json
 import shutil
 from collections import namedtuple
 
@@ -102,3 +103,23 @@ def test_a_wrong_roi_id_is_told_with_those_that_there_are(project, stem):
     (row,) = check(project, roi_ids=[9]).values()
     assert "ROI 9 in 0 %" in row["message"]
     assert "is the ROI ID right?" in row["message"]
+
+
+def test_the_preview_shows_the_models_own_input_and_points_as_they_are_now(project, stem, tmp_path):
+    from castle_core.encoders import load_encoder, natural_input
+    from ui.latents.form import DEFAULTS, config_settings
+    from ui.latents.pictures import preview
+
+    folder = project.path / "encoders" / "tiny-dinov2"
+    loaded = load_encoder(str(folder))
+    assert natural_input(str(folder)) == (loaded.input_size, loaded.interpolation)
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "image_size": 224, "model_type": "dinov3_vit"}))
+    assert natural_input(str(tmp_path)) == (224, "bicubic")
+    form = {**DEFAULTS, "encoder": "other", "encoder_other": str(tmp_path), "module": "point", "points": ["q"]}
+    file = project.path / "points" / "q" / f"{stem}.csv"
+    file.parent.mkdir(parents=True)
+    for x in (5, 50):
+        file.write_text(f"frame,x,y\n0,{x},5\n")
+        shown = preview(project, stem, 0, config_settings(form))
+        assert (shown["side"], shown["points"]) == (224, {"q": f"x {x}.0, y 5.0 px"})

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from castle_core.encoders.table import ENCODERS
+from castle_core.encoders import natural_input
 from castle_core.errors import CastleError
 from castle_core.job_functions.latents import config_from_json
 from castle_core.latents.one_frame import render_frame
 from castle_core.latents.opening import open_masks
-from castle_core.latents.point_keys import read_point_track
+from castle_core.latents.point_keys import point_version, read_point_track
 from castle_core.palette import roi_rgb
 from castle_core.preprocess import OK, STATUS_NAMES, apply_affine
 from castle_core.projects import Project
@@ -37,14 +37,12 @@ class _Input:
 
 
 def _input_of(config: Any) -> _Input:
-    info = ENCODERS.get(config.encoder)
-    size = config.input_size or (info.input_size if info else 518)
-    bicubic = info.interpolation == "bicubic" if info else "dinov3" in config.encoder.lower()
-    return _Input(size, "bicubic" if bicubic else "bilinear", antialias=not bicubic)
+    size, interpolation = natural_input(config.encoder)
+    return _Input(config.input_size or size, interpolation, antialias=interpolation != "bicubic")
 
 
 def preview(project: Project, stem: str, frame_index: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Render one frame; kept for the same video, masks and settings.
+    """Render one frame; kept for the same video, masks, points and settings.
 
     Returns
     -------
@@ -58,14 +56,18 @@ def preview(project: Project, stem: str, frame_index: int, settings: Mapping[str
         If video or masks cannot be read.
     """
     entry = project.video(stem)
-    versions = video_version(entry.path), masks_version(project, entry.name)
+    versions = (
+        video_version(entry.path),
+        masks_version(project, entry.name),
+        *(point_version(project, entry.stem, key) for key in settings["points"]),
+    )
     keys = ("encoder", "input_size", "preprocess", "roi_ids", "points", "poolings", "likelihood_threshold")
     return _preview(str(project.path), entry.stem, frame_index, {key: settings[key] for key in keys}, versions)
 
 
 @st.cache_data(max_entries=200, ttl=600, show_spinner=False)
 def _preview(
-    path: str, stem: str, frame_index: int, settings: dict[str, Any], versions: tuple[str, str]
+    path: str, stem: str, frame_index: int, settings: dict[str, Any], versions: tuple[str, ...]
 ) -> dict[str, Any]:
     del versions  # part of the cache's key only
     project, config = Project.open(path), config_from_json(settings)
