@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from castle_core.errors import EncoderError
 
-_DAMAGED = (OSError, KeyError, ValueError)
+_DAMAGED = (OSError, KeyError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,8 @@ def _rows(path: Path, held_in: Path, stored: StoredArray) -> Rows:
     if len(stored.shape) < 2 or stored.dtype.kind != "f":
         raise EncoderError(f"{path.name}: `latent` is no table of decimal numbers with one row a frame.")
     dim = int(np.prod(stored.shape[1:]))
+    if not stored.shape[0] or not dim:
+        raise EncoderError(f"{path.name} holds no numbers. Extract it again.")
     expected = stored.offset + stored.shape[0] * dim * stored.dtype.itemsize
     if held_in.stat().st_size < expected:
         raise EncoderError(f"{path.name} is half-written. Extract it again.")

@@ -97,7 +97,8 @@ def channel_order(summary: Summary) -> npt.NDArray[np.int64]:
 
     They are sorted by the angle of their weights on the two widest components of the heat map's own columns.
     """
-    scaled = np.nan_to_num(_scaled(summary.mean, summary))
+    # a channel that hardly ever moves has next to no spread: its squares must stay numbers
+    scaled = np.clip(np.nan_to_num(_scaled(summary.mean, summary)), -1e6, 1e6)
     scaled -= scaled.mean(axis=0)
     narrow = scaled if len(scaled) < summary.dim else scaled.T  # the shorter way round, (m, more)
     m = len(narrow)

@@ -4,6 +4,7 @@ import datetime
 import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ from castle_core.inspection import (
     list_latent_files,
     nearest_frames,
     open_rows,
+    read_map_status,
     rows_of,
     scores_window,
     spread_over,
@@ -86,6 +88,21 @@ def test_numbers_of_frames_without_a_value_are_in_no_outline(tmp_path):
     assert found.bin_rows == 3
     assert np.isnan(found.mean[10:12]).all()
     assert np.nanmax(found.largest) == 1
+
+
+def test_odd_files_get_a_line_and_odd_channels_a_place(tmp_path):
+    latent = np.zeros((3000, 6), np.float32)
+    latent[:, 0] = np.random.default_rng(0).normal(size=3000) * 1e-25
+    latent[::7, 0] = 1  # the spread is next to nothing, and some frames lie far beyond it
+    np.savez(tmp_path / "odd.npz", latent=latent)
+    assert sorted(channel_order(summarise(open_rows(tmp_path / "odd.npz", tmp_path)))) == list(range(6))
+    np.savez(tmp_path / "empty.npz", latent=np.zeros((0, 5), np.float32))
+    with pytest.raises(EncoderError, match="holds no numbers"):
+        open_rows(tmp_path / "empty.npz", tmp_path)
+    with h5py.File(tmp_path / "x_map.h5", "w") as file:
+        file.create_group("latent")
+    with pytest.raises(EncoderError, match="not a readable feature map"):
+        read_map_status(tmp_path / "x_map.h5")
 
 
 def test_frames_at_rest_are_like_nothing(tmp_path):

@@ -259,6 +259,20 @@ def test_the_job_leaves_a_board_and_nothing_taken_twice(latents):
     assert report["written"] == 1
 
 
+def test_why_a_large_file_could_not_be_read_is_told(run, latents, monkeypatch):
+    from castle_core.state import castle_state
+
+    monkeypatch.setattr("castle_core.inspection.summary.QUICK_NUMBERS", 1)
+    at = run("mice", PAGE)
+    at.button(key="inspector-read").click().run()
+    (job,) = JobTable().list()
+    with sqlite3.connect(castle_state() / "jobs.sqlite") as jobs:
+        jobs.execute("UPDATE jobs SET state = 'failed', error = 'The disk is full.' WHERE id = ?", (job.id,))
+    at.run()
+    assert [text.value for text in at.error] == ["The disk is full."]
+    assert at.button(key="inspector-read").label == "Read it now"
+
+
 def test_an_export_is_asked_for(run, latents):
     at = run("mice", PAGE)
     at.segmented_control(key="inspector-view").set_value("Export").run()

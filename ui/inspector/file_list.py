@@ -9,7 +9,7 @@ from castle_core.errors import CastleError
 from castle_core.inspection import LatentFile, is_quick, list_latent_files
 from castle_core.projects import Project
 from ui.inspector.look import Look, look_at
-from ui.job_panel import live_bar, watched
+from ui.job_panel import last_ended, live_bar, watched
 from ui.people import current_user
 from ui.server import jobs
 from ui.words import counted, plain
@@ -84,6 +84,9 @@ def opened(project: Project, file: LatentFile) -> Look | None:
             )
             st.rerun()
         live_bar(["inspect_latents"], project=str(project.path))
+        job = last_ended(["inspect_latents"], project=str(project.path))
+        if job is not None and job.state == "failed" and not running and job.settings.get("file") == file.relative:
+            st.error(plain(job.error or "It could not be read."), icon=":material/error:")
         return None
     try:
         with st.spinner("Reading …", show_time=False):
