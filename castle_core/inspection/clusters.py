@@ -11,7 +11,7 @@ from castle_core.selection.threads import one_thread
 
 MISSING = 255
 MAX_CLUSTERS = 60
-_FIT_ROWS = 12_000
+_FIT_ROWS = 6_000
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Bout:
 def cluster(summary: Summary, k: int, *, seed: int = 0) -> Clusters:
     """Group the frames of a file by k-means on its principal components.
 
-    The centres are found on at most 12,000 frames spread evenly over the video; every frame is then given to the
+    The centres are found on at most 6,000 frames spread evenly over the video; every frame is then given to the
     nearest one.
 
     Parameters
