@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,9 @@ import torch
 
 from castle_core.encoders import load_encoder
 from castle_core.encoders.base import Tokens
-from castle_core.errors import ConfigError, EncoderError, JobCancelled, RoiError
+from castle_core.errors import ConfigError, EncoderError, JobCancelled, ProjectError, RoiError
 from castle_core.latents import ExtractConfig, read_latents
-from castle_core.latents.extraction import extract_video
+from castle_core.latents.extraction import extract_part, extract_video
 from castle_core.latents.preflight import preflight
 from castle_core.pooling import cell_weights, pool_weighted
 from castle_core.preprocess import (
@@ -292,6 +293,17 @@ def test_masks_tracked_again_are_noticed(project, stem, tiny):
     assert "tracked again" in row.existing[0]
     latents = latent_of(extract_video(project, stem, config, tiny), roi=1)
     assert latents.status[3] == NO_MASK
+
+
+def test_going_on_needs_no_room_for_what_is_stored_already(project, stem, monkeypatch):
+    hog, config = load_encoder("hog"), replace(CONFIG, roi_ids=(0,), poolings=("none",))
+    n_bytes = 2 * N_FRAMES * 9 * 8 * 8
+    usage = namedtuple("usage", "total used free")(1, 1, int(1.5 * n_bytes))
+    monkeypatch.setattr("castle_core.latents.extraction.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(ProjectError, match="are free"):
+        extract_video(project, stem, config, hog)
+    extract_part(project, stem, config, hog, 0, 1)
+    assert len(extract_video(project, stem, config, hog).written) == 1
 
 
 def test_a_foreign_file_of_the_same_name_is_never_lost(project, stem, tiny):
