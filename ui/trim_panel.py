@@ -15,6 +15,7 @@ from ui.components.trimmer import Trim, trimmer
 from ui.job_panel import job_bar, watched
 from ui.people import current_user
 from ui.pictures import labelled_frames, picture, timeline_of
+from ui.playable import offer_copy
 from ui.server import jobs
 from ui.words import plain
 
@@ -140,7 +141,7 @@ def _trimmer(project: Project, video: VideoEntry, timeline: Timeline, *, many: b
         st.markdown(f":small[{_facts(video, timeline)}]", width="stretch")
         _frame_rate(project, video, timeline)
         if not playable:
-            _proxy(project, stem)
+            offer_copy(project, stem)
     st.caption(f":material/lightbulb: {ADVICE}")
     part = Part(trim.start, trim.stop, trim.exclude)
     own = stem in trims.own
@@ -183,28 +184,6 @@ def _frame_rate(project: Project, video: VideoEntry, timeline: Timeline) -> None
                 st.rerun()
             except CastleError as error:
                 st.error(plain(str(error)))
-
-
-def _proxy(project: Project, stem: str) -> None:
-    running = [job for job in watched(["proxy"], project=str(project.path)) if job.settings.get("video") == stem]
-    if running:
-        job_bar(running[0], with_cancel=False)
-        return
-    st.button(
-        "Make it playable",
-        icon=":material/movie:",
-        help="Browsers cannot play this kind of file: single frames are shown instead. This makes a copy that plays.",
-        on_click=_make_proxy,
-        args=(str(project.path), stem),
-        key=f"proxy-{stem}",
-        disabled=project.read_only,
-    )
-
-
-def _make_proxy(project: str, stem: str) -> None:
-    jobs().submit(
-        "proxy", project=project, settings={"video": stem}, owner=current_user(), title=f"Playable copy of {stem}"
-    )
 
 
 def _add(project: Project, board_id: str, stem: str, frames: Sequence[int]) -> None:

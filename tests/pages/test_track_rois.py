@@ -5,6 +5,7 @@ import pytest
 
 from castle_core.job_functions.read_masks import read_masks
 from castle_core.jobs import JobTable
+from castle_core.jobs.ledger import Ledger
 from castle_core.mask_writer import MaskListWriter
 from castle_core.progress import QUIET
 from castle_core.projects import Project
@@ -223,3 +224,27 @@ def test_videos_are_listed_by_what_was_lost(run, project, film):
     masks_of(project, "walk", lost=range(10, 13))
     at = run("mice", PAGE)
     assert [each.label for each in at.button if str(each.key).startswith("track-open-")] == ["run.mp4", "walk.mp4"]
+
+
+def test_a_finished_job_says_what_was_tracked_and_what_stays(run, project):
+    masks_of(project)
+    save_prompts(project, "walk", 7, [Prompt(7, 1, "box", [1, 1, 9, 9])])
+    at = run("mice", PAGE)
+    assert any("ROI 2 is not drawn here" in text.value for text in at.caption)
+    at.button(key="track").click().run()
+    ledger = Ledger(JobTable())
+    job = ledger.begin_next("gpu", "a worker")
+    report = {"video": "walk.mp4", "frames": 60, "rois": [1, 3], "lost": {"1": 0, "3": 4}}
+    ledger.end(job.id, job.attempt, "finished", result={"tracked": [report], "failed": []})
+    at.run()
+    said = next(text.value for text in at.caption if "Last run" in text.value)
+    assert said.endswith(r"60 frames of walk.mp4 tracked; ROI 1 never lost, ROI 3 lost on 4 frames.")
+
+
+def test_a_video_that_browsers_cannot_play_gets_a_copy(run, project, monkeypatch):
+    masks_of(project)
+    monkeypatch.setattr("castle_core.timeline.needs_proxy", lambda video: True)
+    at = run("mice", PAGE)
+    at.button(key="proxy-walk").click().run()
+    assert [(job.kind, job.settings) for job in JobTable().list()] == [("proxy", {"video": "walk"})]
+    assert "proxy-walk" not in [button.key for button in at.button]

@@ -24,6 +24,8 @@ from ui.words import counted, plain
 _TURN = "canvas-turn"
 _HANDLED = "canvas-handled"
 _FIT = (600, 520)
+_SCREENS = (640, 560, 500, 450, 410, 390, 360, 320)
+_MARGINS = 84
 _SCROLL = ".st-key-canvas-scroll{overflow:auto;max-height:90vh}"
 ZOOMS = {"fit": 1.0, "1.5×": 1.5, "2×": 2.0, "3×": 3.0}
 _LABELS = {
@@ -88,7 +90,8 @@ def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked:
         size = CanvasSize.fitting(timeline.width, timeline.height, round(_fit(timeline) * ZOOMS[str(zoom)]))
         key = f"canvas-{stem}-{frame}-{size.width}-{st.session_state.get(_TURN, 0)}"
         # The canvas's own scrolling area cannot be reached with the keyboard, this one can.
-        st.html(f"<style>{_SCROLL}.st-key-canvas-scroll>*{{min-width:{size.width}px}}</style>")
+        narrow = _narrow(size.width) if zoom == "fit" else ""
+        st.html(f"<style>{_SCROLL}.st-key-canvas-scroll>*{{min-width:{size.width}px}}{narrow}</style>")
         with st.container(key="canvas-scroll"):
             st.space("small")  # the canvas's own bar appears here
             drawn = canvas(
@@ -125,6 +128,17 @@ def note() -> None:
 def _fit(timeline: Timeline) -> int:
     """Return the width at which the whole frame fits beside the list of ROIs, in pixels of the canvas."""
     return max(80, round(min(_FIT[0], _FIT[1] * timeline.width / timeline.height)))
+
+
+def _narrow(width: int) -> str:
+    """Return rules that make a canvas of `width` pixels smaller on narrow screens: the whole frame is in sight."""
+    steps = [(_SCREENS[i], _SCREENS[i + 1]) for i in range(len(_SCREENS) - 1)]
+    rules = [
+        f"@media(max-width:{wide}px){{.st-key-canvas-scroll>*{{zoom:{(least - _MARGINS) / width:.3f}}}}}"
+        for wide, least in steps
+        if least - _MARGINS < width
+    ]
+    return "".join(rules)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)

@@ -63,4 +63,4 @@ def track_page(project: Project) -> None:
 def _draw_and_track(project: Project, video: VideoEntry, timeline: Timeline, tracked: Sequence[int]) -> None:
     with st.container(key="draw-place"):
         draw_panel(project, video, timeline, tracked)
-    track_panel(project, video, timeline, [each for each in project.videos() if not each.missing])
+    track_panel(project, video, timeline, [each for each in project.videos() if not each.missing], tracked)

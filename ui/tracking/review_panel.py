@@ -9,6 +9,7 @@ from castle_core.tracking.record import TrackSummary
 from ui import media
 from ui.components.mask_player import mask_player
 from ui.pictures import picture
+from ui.playable import offer_copy
 from ui.tracking.frame_choice import current_frame, go_to_frame
 from ui.tracking.rois import roi_names
 from ui.tracking.strips import loss_starts, strip_of, worst_frame
@@ -41,6 +42,8 @@ def review_panel(project: Project, video: VideoEntry, timeline: Timeline, tracks
         can_correct=not project.read_only,
         key=f"player-{stem}",
     )
+    if not playable:
+        offer_copy(project, stem)
     n_untracked = int((~tracks.tracked).sum())
     if n_untracked:
         st.caption(f":material/info: {n_untracked:,} of {timeline.n_frames:,} frames were not tracked.")

@@ -7,7 +7,7 @@ import streamlit as st
 
 from castle_core.errors import CastleError
 from castle_core.projects import Project, VideoEntry
-from castle_core.prompts import prompt_frames
+from castle_core.prompts import prompt_frames, read_prompts
 from castle_core.timeline import Timeline
 from ui.job_panel import last_ended, live_bar, watched
 from ui.people import current_user
@@ -34,8 +34,14 @@ _WHERE = {
 DEFAULT_MODEL = "facebook/sam2.1-hiera-small"
 
 
-def track_panel(project: Project, video: VideoEntry, timeline: Timeline, videos: Sequence[VideoEntry]) -> None:
-    """Show how the drawings on `video` are followed, there and in other videos."""
+def track_panel(
+    project: Project,
+    video: VideoEntry,
+    timeline: Timeline,
+    videos: Sequence[VideoEntry],
+    tracked: Sequence[int] = (),
+) -> None:
+    """Show how the drawings on `video` are followed, there and in other videos; `tracked` are the ids in its masks."""
     by_stem = {each.stem: each for each in videos}
     saved = project.settings("track_rois").get("track", {})
     with st.container(border=True):
@@ -93,6 +99,7 @@ def track_panel(project: Project, video: VideoEntry, timeline: Timeline, videos:
             )
         if where != "all":
             stems = [video.stem]
+        _kept(project, video, tracked)
         _button(project, video, timeline, stems, tracker, settings, where, bool(until))
 
 
@@ -140,6 +147,8 @@ def _button(
         for each in _failures(job):
             st.error(f"**{plain(str(each.get('video')))}**: {plain(str(each.get('reason')))}", icon=":material/error:")
     else:
+        if job is not None and job.state == "finished" and (words := _outcome(job)):
+            st.caption(f":material/check_circle: Last run: {words}")
         return
     if job is not None:
         st.button("Dismiss", key=f"track-failed-{job.id}", on_click=_seen, args=(job.id,), type="tertiary")
@@ -153,6 +162,37 @@ def _failures(job: "Job") -> list[dict[str, Any]]:
     """Return the videos of a finished job that could not be tracked."""
     failed = (job.result or {}).get("failed")
     return [each for each in failed if isinstance(each, dict)] if isinstance(failed, list) else []
+
+
+def _kept(project: Project, video: VideoEntry, tracked: Sequence[int]) -> None:
+    """Say that ROIs which have masks and are not drawn keep them, but for what the drawn ones cover."""
+    frames = prompt_frames(project, video.stem)
+    drawn = {prompt.roi for prompt in read_prompts(project, video.stem)} if frames and tracked else set()
+    others = [str(roi) for roi in tracked if roi not in drawn]
+    if drawn and others:
+        st.caption(
+            f":material/layers: ROI {', '.join(others)} {'is' if len(others) == 1 else 'are'} not drawn here: "
+            "the masks stay, except where a drawn ROI lies on them."
+        )
+
+
+def _outcome(job: "Job") -> str:
+    """Say what a finished job has tracked, and where it lost something."""
+    reports = (job.result or {}).get("tracked")
+    found = [each for each in reports if isinstance(each, dict)] if isinstance(reports, list) else []
+    if not found:
+        return ""
+    where = plain(str(found[0].get("video"))) if len(found) == 1 else counted(len(found), "video")
+    frames = counted(sum(int(each.get("frames") or 0) for each in found), "frame")
+    lost: dict[str, int] = {}
+    for each in found:
+        for roi, count in (each.get("lost") or {}).items():
+            lost[str(roi)] = lost.get(str(roi), 0) + int(count)
+    words = ", ".join(
+        f"ROI {plain(roi)} lost on {counted(count, 'frame')}" if count else f"ROI {plain(roi)} never lost"
+        for roi, count in lost.items()
+    )
+    return f"{frames} of {where} tracked; {words}."
 
 
 def _seen(number: int) -> None:
