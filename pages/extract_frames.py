@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.board_panel import board_panel, waiting_boards
+from ui.board_panel import board_panel, waiting_boards, waiting_line
 from ui.hard_source import hard_source
 from ui.project_chooser import require_project
 from ui.source_choice import HARD, VIDEOS, source_choice
@@ -12,10 +12,11 @@ from ui.zip_source import zip_source
 
 project = require_project()
 st.title("Extract frames", anchor=False)
-st.caption("Choose the frames worth labelling. Nothing is written until you accept them.")
+boards = waiting_boards(project)
+st.caption(f"{waiting_line(boards)} Nothing is written until you accept them.")
 green_line(project)
 source = source_choice()
-waiting = bool(waiting_boards(project))
+waiting = bool(boards)
 if source == VIDEOS:
     video_source(project, boards_wait=waiting)
 elif source == HARD:

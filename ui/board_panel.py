@@ -1,5 +1,6 @@
 """The board: chosen frames that wait for a look, before anything is written."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -17,11 +18,20 @@ from ui.server import jobs
 from ui.words import code, counted, plain
 
 WRITE = "write_board"
+_ANCHOR = "look-at-the-frames"
 
 
 def waiting_boards(project: Project) -> tuple[Board, ...]:
     """Return the boards of a project that wait, the newest first."""
     return list_boards(project)
+
+
+def waiting_line(boards: Sequence[Board]) -> str:
+    """Say at the top of the page what waits further down, with a link to it; without boards, what the page is for."""
+    if not boards:
+        return "Choose the frames worth labelling."
+    count = counted(len(boards[0].entries), "frame") if len(boards) == 1 else counted(len(boards), "board")
+    return f"**{count} {'waits' if count.startswith('1 ') else 'wait'} to be looked at:** [go there](#{_ANCHOR})."
 
 
 def board_panel(project: Project) -> None:
@@ -63,7 +73,7 @@ def _board(project: Project, board_id: str) -> None:
         st.rerun()
     state = f"applied-{board_id}"
     applied = int(st.session_state.get(state, 0))
-    st.subheader("Look at the frames", anchor=False)
+    st.subheader("Look at the frames", anchor=_ANCHOR)
     st.caption(f"{_method(board)} Nothing is written yet: drop, swap or add frames, then write them.")
     for warning in board.warnings:
         st.warning(plain(warning), icon=":material/warning:")
@@ -101,10 +111,11 @@ def _method(board: Board) -> str:
         "uniform": "Chosen at even distances",
         "random": "Chosen at random",
         "latents": "Chosen for diversity of latents",
+        "by hand": "Chosen to stand for a set of frames in the Inspector",
     }
     words = names.get(board.method, "Chosen where the model is least sure")
     gap = max((video.min_gap for video in board.videos), default=1)
-    return f"{words}, at least {counted(gap, 'frame')} apart."
+    return f"{words}, at least {counted(gap, 'frame')} apart." if gap > 1 else f"{words}."
 
 
 def _foot(project: Project, board: Board, writing: bool, *, top: bool) -> None:

@@ -63,6 +63,7 @@ button[data-variant="segmented_control"],button[data-variant="pills"]{color:inhe
 .castle-download{display:block;text-align:center;padding:.5rem .9rem;border:1px solid #8886;border-radius:.5rem;
 color:inherit!important;text-decoration:none!important}
 .castle-download:hover{border-color:#0f766e}
+.castle-download,.st-key-user-panel a{font-size:.875rem}.st-key-user-panel a{color:inherit!important}
 .castle-drawn{width:100%;border-radius:.5rem;display:block}
 .st-key-latent-presets button{padding:.25rem .4rem}
 .st-key-latent-presets button *{white-space:normal;overflow:visible}.st-key-latent-presets button p{font-size:.875rem}

@@ -1,8 +1,11 @@
 """The first page without a browser: empty states, options, jobs, the board, undo."""
 
+from dataclasses import replace
+
+import pytest
 from conftest_pages import board_of
 
-from castle_core.boards import list_boards
+from castle_core.boards import list_boards, save_board
 from castle_core.frames import export_frames, new_round
 from castle_core.jobs import JobTable
 from castle_core.projects import Project
@@ -58,10 +61,25 @@ def test_board_waits_and_is_written_by_a_job(run, project):
     board_of(project, [3, 20, 41])
     at = run("mice")
     assert "Look at the frames" in [header.value for header in at.subheader]
+    assert "3 frames wait to be looked at:** [go there](#look-at-the-frames)" in at.caption[0].value
     write = at.button(key="write-foot")
     assert write.label == "Write 3 frames"
     write.click().run()
     assert [job.kind for job in JobTable().list()] == ["write_board"]
+
+
+@pytest.mark.parametrize(
+    ("method", "gap", "said"),
+    [
+        ("by hand", 1, "Chosen to stand for a set of frames in the Inspector."),
+        ("hard", 15, "Chosen where the model is least sure, at least 15 frames apart."),
+    ],
+)
+def test_the_board_says_how_its_frames_were_chosen(run, project, method, gap, said):
+    board = board_of(project, [3, 20, 41])
+    save_board(project, replace(board, method=method, videos=(replace(board.videos[0], min_gap=gap),)))
+    at = run("mice")
+    assert any(text.value.startswith(said) for text in at.caption)
 
 
 def test_discard_asks_first(run, project):
