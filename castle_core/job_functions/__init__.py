@@ -61,7 +61,9 @@ JOB_KINDS: dict[str, JobKind] = {
     "push_labels": JobKind("Push to Label Studio", "castle_core.job_functions.label_studio:push_labels"),
     "proxy": JobKind("Make a copy that browsers play", "castle_core.job_functions.proxy:proxy"),
     "read_masks": JobKind("Read masks", "castle_core.job_functions.read_masks:read_masks"),
-    "track": JobKind("Track ROIs", "castle_core.job_functions.track:track", needs_gpu=True),
+    "track": JobKind("Track ROIs", "castle_core.job_functions.track:track"),
+    # The same with a model: the background tracker must not wait behind what fills a GPU.
+    "track_by_model": JobKind("Track ROIs", "castle_core.job_functions.track:track", needs_gpu=True),
     "mend_masks": JobKind("Mend masks", "castle_core.job_functions.track:mend_masks"),
     "masks_from_points": JobKind("Masks from keypoints", "castle_core.job_functions.track:masks_from_points"),
     "suggest": JobKind("Find hard frames", "castle_core.job_functions.suggest:suggest"),

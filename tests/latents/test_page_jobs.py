@@ -61,7 +61,7 @@ def check(project, **config):
 
 def test_what_runs_a_model_runs_on_the_gpu():
     assert {name for name, kind in JOB_KINDS.items() if kind.needs_gpu} == {
-        *("latents", "check_latents", "run_frame", "track")
+        *("latents", "check_latents", "run_frame", "track_by_model")
     }
 
 

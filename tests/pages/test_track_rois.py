@@ -150,6 +150,18 @@ def test_track_asks_for_the_job(run, project, where):
     assert at.button(key="track").disabled
 
 
+def test_a_model_tracks_on_the_gpus_worker(run, project):
+    save_prompts(project, "walk", 7, [Prompt(7, 1, "box", [1, 1, 9, 9])])
+    at = run("mice", PAGE)
+    at.segmented_control(key="tracker").set_value("sam2").run()
+    at.text_input(key="sam2-model").set_value("owner/other").run()
+    at.button(key="track").click().run()
+    (job,) = JobTable().list()
+    assert job.kind == "track_by_model"
+    assert (job.settings["tracker"], job.settings["settings"]) == ("sam2", {"model": "owner/other"})
+    assert at.button(key="track").disabled
+
+
 def test_a_frame_without_drawings_cannot_be_tracked_from(run, project):
     save_prompts(project, "walk", 7, [Prompt(7, 1, "box", [1, 1, 9, 9])])
     at = run("mice", PAGE)
@@ -233,7 +245,7 @@ def test_a_finished_job_says_what_was_tracked_and_what_stays(run, project):
     assert any("ROI 2 is not drawn here" in text.value for text in at.caption)
     at.button(key="track").click().run()
     ledger = Ledger(JobTable())
-    job = ledger.begin_next("gpu", "a worker")
+    job = ledger.begin_next("cpu", "a worker")
     report = {"video": "walk.mp4", "frames": 60, "rois": [1, 3], "lost": {"1": 0, "3": 4}}
     ledger.end(job.id, job.attempt, "finished", result={"tracked": [report], "failed": []})
     at.run()

@@ -18,7 +18,8 @@ from ui.words import counted, plain
 if TYPE_CHECKING:
     from castle_core.jobs import Job
 
-TRACK = "track"
+_KIND_OF = {"background": "track", "sam2": "track_by_model"}
+TRACK = tuple(_KIND_OF.values())
 _TRACKERS = {"background": "Background (no download)", "sam2": "SAM 2"}
 _ABOUT = {
     "background": "For a camera that stands still: what differs from the empty scene is followed. On any computer. "
@@ -115,7 +116,7 @@ def _button(
 ) -> None:
     drawn = prompt_frames(project, video.stem)
     frame = current_frame(video.stem, timeline.n_frames)
-    running = watched([TRACK], project=str(project.path))
+    running = watched(TRACK, project=str(project.path))
     reason = ""
     if project.read_only:
         reason = "This project is read-only."
@@ -138,9 +139,9 @@ def _button(
         st.rerun()
     if reason:
         st.caption(f":material/info: {plain(reason)}")
-    if live_bar([TRACK], project=str(project.path)):
+    if live_bar(TRACK, project=str(project.path)):
         return
-    job = last_ended([TRACK], project=str(project.path))
+    job = last_ended(TRACK, project=str(project.path))
     if job is not None and job.state == "failed" and not _is_seen(job):
         st.error(plain(job.error or "Something went wrong."), icon=":material/error:")
     elif job is not None and job.state == "finished" and _failures(job) and not _is_seen(job):
@@ -214,7 +215,7 @@ def _start(
     name = video.name if stems == [video.stem] else counted(len(stems), "video")
     try:
         jobs().submit(
-            TRACK,
+            _KIND_OF[tracker],
             project=str(project.path),
             settings={
                 "videos": stems,
