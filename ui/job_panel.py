@@ -38,11 +38,10 @@ def describe(job: "Job") -> str:
     parts = [plain(job.message)] if job.message else []
     if job.total:
         parts.append(f"{percent(job.done, job.total)} %")
-    if job.rate and job.total:
-        unit = _UNITS.get(job.kind)
-        parts.append(f"{job.rate:,.0f} {unit} / s" if unit else f"{max(1.0, 100 * job.rate / job.total):.0f} % / s")
-    if job.time_left_s is not None:
-        parts.append(f"{readable_time(job.time_left_s)} left")
+    if job.rate and job.total and (unit := _UNITS.get(job.kind)):
+        parts.append(f"{job.rate:,.0f} {unit} / s")
+    if job.time_left_s is not None:  # the worker tells of one step after the other
+        parts.append(f"{readable_time(job.time_left_s)} left" + (" for this step" if job.message else ""))
     return " · ".join(parts) or "starting"
 
 

@@ -42,6 +42,7 @@ def spread_over(
     n: int,
     *,
     taken: Collection[int] = (),
+    min_gap: int = 1,
     seed: int = 0,
 ) -> tuple[npt.NDArray[np.int64], dict[int, tuple[int, ...]]]:
     """Choose `n` of a set of frames that stand for all of them: the members of k-means clusters nearest to the centres.
@@ -56,6 +57,8 @@ def spread_over(
         Fewer come back where the set, without `taken`, is smaller.
     taken : collection of int
         Frames that are selected or labelled already.
+    min_gap : int
+        Least distance between two chosen frames; halved until `n` fit, since frames that follow each other are alike.
 
     Returns
     -------
@@ -65,11 +68,16 @@ def spread_over(
         Chosen frame → up to four frames of its cluster that may take its place, nearest first.
     """
     with one_thread():
-        return _spread_over(scores, frames, n, taken, seed)
+        return _spread_over(scores, frames, n, taken, min_gap, seed)
 
 
 def _spread_over(
-    scores: npt.NDArray[np.float32], frames: npt.NDArray[np.int64], n: int, taken: Collection[int], seed: int
+    scores: npt.NDArray[np.float32],
+    frames: npt.NDArray[np.int64],
+    n: int,
+    taken: Collection[int],
+    min_gap: int,
+    seed: int,
 ) -> tuple[npt.NDArray[np.int64], dict[int, tuple[int, ...]]]:
     free = np.setdiff1d(frames, np.fromiter(taken, np.int64, len(taken)))
     free = free[np.isfinite(scores[free]).all(axis=1)]
@@ -88,17 +96,47 @@ def _spread_over(
     )
     rows = np.ascontiguousarray(scores[free])
     index, _ = nearest(rows, centres)
-    used: set[int] = set()
-    others = {}
+    by_distance = []
     for place in range(len(centres)):
         members = np.flatnonzero(index == place)
-        if len(members) == 0:
-            continue
-        closest = members[np.argsort(squared_distances(rows[members], centres[place : place + 1])[:, 0], kind="stable")]
-        first, *rest = (int(free[i]) for i in closest[:5])
-        used.add(first)
-        others[first] = tuple(rest)
-    spare = np.setdiff1d(free, np.fromiter(used, np.int64, len(used)))
-    if (lacking := n - len(used)) > 0:  # equal rows share a centre: fill up at even distances
+        distance = squared_distances(rows[members], centres[place : place + 1])[:, 0]
+        by_distance.append(free[members[np.argsort(distance, kind="stable")]])
+    # Equal rows share a centre: what lacks is filled up at even distances.
+    even = free[np.unique(np.linspace(0, len(free) - 1, 8 * n).astype(np.int64))]
+    while True:
+        used, others = _apart(by_distance, even, n, min_gap)
+        if len(used) == n or min_gap <= 1:
+            break
+        min_gap //= 2
+    if (lacking := n - len(used)) > 0:
+        spare = np.setdiff1d(free, np.fromiter(used, np.int64, len(used)))
         used.update(int(f) for f in spare[np.linspace(0, len(spare) - 1, lacking).astype(np.int64)])
     return np.array(sorted(used), np.int64), others
+
+
+def _apart(
+    by_distance: list[npt.NDArray[np.int64]], even: npt.NDArray[np.int64], n: int, min_gap: int
+) -> tuple[set[int], dict[int, tuple[int, ...]]]:
+    """Take the first frame of each list that keeps its distance, with those next to it; then of `even`, up to `n`."""
+    used: set[int] = set()
+    others: dict[int, tuple[int, ...]] = {}
+    chosen = np.empty(0, np.int64)
+    for members in [*by_distance, *even[:, None]]:
+        if len(used) == n:
+            break
+        far = members if not len(used) else members[_distance(members, chosen) >= min_gap]
+        if len(far) == 0:
+            continue
+        first = int(far[0])
+        used.add(first)
+        chosen = np.sort(np.append(chosen, first))
+        if len(members) > 1:
+            others[first] = tuple(int(f) for f in members[:6] if f != first)[:4]
+    return used, others
+
+
+def _distance(frames: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how far each frame is from the nearest chosen one; `chosen` is sorted and not empty."""
+    after = np.clip(np.searchsorted(chosen, frames), 0, len(chosen) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.minimum(np.abs(frames - chosen[after]), np.abs(frames - chosen[before]))

@@ -164,6 +164,14 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
     )
     if not todo:
         return PreflightRow(entry.name, "skip", "everything exists already", len(wanted), share, existing, 0)
+    uses = {config.preprocess.center_roi: "Center ROI", config.preprocess.tail_roi: "Rotate based on Tail"}
+    for roi, value in share.items():
+        if value == 0 and roi in uses:
+            message = (
+                f"ROI {roi} is on none of the frames that were looked at, so every row would be NaN. Turn {uses[roi]} "
+                "off, name another ROI there, or track it."
+            )
+            return PreflightRow(entry.name, "problem", message, len(wanted), share, existing, 0, cause="masks")
     lost = [f"ROI {roi} in {100 * value:.0f} %" for roi, value in share.items() if value < 0.95]
     if lost:
         odd = [f"found only {', '.join(lost)} of the frames; the others become NaN", *odd]

@@ -297,6 +297,15 @@ def test_lasso_and_a_spread_over_it():
     assert len(spread_over(np.zeros((50, 2), np.float32), np.arange(50), 7)[0]) == 7  # all alike
 
 
+@pytest.mark.parametrize(("min_gap", "at_least"), [(1, 1), (15, 15), (40, 20)])
+def test_frames_for_labelling_keep_their_distance_where_they_can(min_gap, at_least):
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(400, 3)), axis=0).astype(np.float32)
+    chosen, others = spread_over(walk, np.arange(400), 12, min_gap=min_gap)
+    assert len(chosen) == 12
+    assert np.diff(chosen).min() >= at_least  # 40 apart there is no room for twelve: it is halved
+    assert all(first in chosen and first not in more for first, more in others.items())
+
+
 def test_csv_and_npy_come_back_as_they_were(project, path, table, tmp_path):
     latent, status = table
     rows, summary = rows_of(project, path), summary_of(project, path)

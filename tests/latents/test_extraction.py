@@ -377,6 +377,17 @@ def test_a_roi_that_never_appears_gives_nan_rows_and_a_warning(project, stem, ti
     assert np.isnan(latents.latent).all()
 
 
+def test_a_crop_around_or_turned_by_a_roi_that_is_not_there_is_a_problem(project, stem, tiny):
+    for preprocess, words in (
+        (Preprocess(center_roi=9), "Turn Center ROI off"),
+        (Preprocess(center_roi=1, tail_roi=9), "Turn Rotate based on Tail off"),
+    ):
+        (row,) = preflight(project, [stem], replace(CONFIG, preprocess=preprocess), tiny)
+        assert (row.verdict, row.cause) == ("problem", "masks")
+        assert "ROI 9 is on none of the frames" in row.message
+        assert words in row.message
+
+
 @pytest.mark.parametrize("crop", [(41, 33), (601, 501)])
 def test_odd_and_huge_crops_at_the_border(project, stem, crop):
     masks = project.path / "track" / project.videos()[0].name / "mask_list.h5"

@@ -103,6 +103,13 @@ def test_without_labels_only_frames_to_label_can_go_out(run, project):
     ]
 
 
+def test_without_labels_the_check_leads_to_where_they_come_from(run, project):
+    at = section(run("mice", PAGE), "check")
+    button(at, "Bring a file").click().run()
+    assert not at.exception
+    assert any(each.key == "export-label-studio" for each in at.button)
+
+
 def test_labelled_frames_that_nobody_chose_here_are_counted(run, labelled):
     assert any(each.value.startswith("3 frames are labelled.") for each in run("mice", PAGE).info)
 

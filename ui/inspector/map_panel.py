@@ -152,7 +152,8 @@ def frames_panel(look: Look, frames: np.ndarray, what: str, places: np.ndarray |
             st.caption(f":material/info: {reason}")
         else:
             st.caption(
-                "Frames that stand for the whole set are chosen; those labelled or selected already are left out."
+                "Frames that stand for the whole set are chosen, half a second apart where that can be; those labelled "
+                "or selected already are left out."
             )
         st.download_button(
             "Save the set as CSV",
@@ -183,7 +184,13 @@ def _why_not(look: Look) -> str:
 
 
 def _send(look: Look, frames: np.ndarray, n: int, review: bool, what: str) -> None:
-    chosen, others = spread_over(look.summary.scores, frames, n, taken=look.project.covered(look.file.stem))
+    chosen, others = spread_over(
+        look.summary.scores,
+        frames,
+        n,
+        taken=look.project.covered(look.file.stem),
+        min_gap=max(1, round(look.fps / 2)) if look.timeline else 15,
+    )
     st.session_state[_SENT] = jobs().submit(
         JOB,
         project=str(look.project.path),

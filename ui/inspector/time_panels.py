@@ -14,6 +14,7 @@ from ui.inspector.frame_panel import frame_panel
 from ui.inspector.jump_table import jump_table
 from ui.inspector.look import Look, frame_shown, show_frame, take_choice
 from ui.inspector.map_panel import frames_panel
+from ui.playable import offer_copy
 from ui.words import counted
 
 _SESSION: Any = "session"
@@ -76,6 +77,7 @@ def traces_panel(look: Look) -> None:
         return
     url = f"{look.base}/traces.json?names={','.join(names)}"
     label = {name: f"PC {int(name[1:]) + 1}" if name[0] == "p" else f"channel {name[1:]}" for name in names}
+    _without_film(look)
     time_lanes(look, [Lane("trace", url, 96, label[name], name) for name in names], "traces", video=True)
     st.caption("Space plays, arrow keys step one frame (with Shift ten), the wheel or + and − zoom.")
 
@@ -101,7 +103,7 @@ def gaps_panel(look: Look) -> None:
                 {
                     "first frame": [gap.start for gap in longest],
                     "last frame": [gap.stop - 1 for gap in longest],
-                    "time": [clock(gap.start / look.fps) if look.timeline else "" for gap in longest],
+                    "time": [clock(look.time_s(gap.start), digits=3) if look.timeline else "" for gap in longest],
                     "frames": [gap.stop - gap.start for gap in longest],
                     "why": [status_words(gap.code) for gap in longest],
                 }
@@ -145,6 +147,13 @@ def clusters_panel(look: Look) -> None:
     frames_panel(look, np.flatnonzero(found.labels == which), f"in {names[which]}")
 
 
+def _without_film(look: Look) -> None:
+    """Say why nothing plays, and offer a copy that does."""
+    if look.has_video and look.timeline is not None and not look.source:
+        st.caption("Browsers cannot play this kind of video, so frames are shown one at a time.")
+        offer_copy(look.project, look.file.stem)
+
+
 def _examples(look: Look, labels: np.ndarray, which: int, typical: int) -> None:
     bouts = example_bouts(labels, which, 3)
     st.button(
@@ -153,6 +162,7 @@ def _examples(look: Look, labels: np.ndarray, which: int, typical: int) -> None:
     if not bouts:
         st.caption("It has no run of two frames or more: its frames come one by one.")
         return
+    _without_film(look)
     grid = st.grid(min_column_width=200, gap="small")
     for bout in bouts:
         with grid.cell():

@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -23,10 +24,13 @@ KIND = "check_labels"
 _A_PAGE = 24
 
 
-def check_panel(project: Project, view: str | None) -> None:
-    """Show the last check, or start one."""
+def check_panel(project: Project, view: str | None, go_to: Callable[[str], None]) -> None:
+    """Show the last check, or start one; `go_to` opens another part of the page, where there is nothing to check."""
     if not project.counts().labelled:
         st.info("Nothing is labelled yet. Labels come from Label Studio or from a file.", icon=":material/label_off:")
+        with st.container(horizontal=True):
+            st.button("Label Studio", icon=":material/send:", on_click=go_to, args=("frames",))
+            st.button("Bring a file", icon=":material/swap_vert:", on_click=go_to, args=("files",))
         return
     if live_bar([KIND], project=str(project.path)):
         return

@@ -46,7 +46,7 @@ def label_export(project: Project) -> None:
     if chosen == KEYPOINTS:
         keypoints_panel(project, _view(project))
     elif chosen == CHECK:
-        check_panel(project, _view(project))
+        check_panel(project, _view(project), _go_to)
     elif chosen == FILES:
         exports_panel(project, _view(project))
     else:

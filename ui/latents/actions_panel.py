@@ -6,13 +6,14 @@ from typing import Any
 import streamlit as st
 
 from castle_core.projects import Project, VideoEntry
-from ui.job_panel import watched
+from ui.job_panel import ACTIVE, watched
 from ui.latents.check_panel import others_that_run, problems_of
 from ui.latents.form import current_form, job_settings, key_of, why_not
+from ui.latents.frame_panel import RUN_FRAME
 from ui.latents.model_panel import not_here
 from ui.latents.preview_panel import current_frame, preview_video
 from ui.latents.run_panel import ended_panel, live_panel
-from ui.latents.work import FRAME, KIND, NOTE, start
+from ui.latents.work import FRAME, KIND, NOTE, newest, start
 from ui.pictures import timeline_of
 from ui.words import counted, plain
 
@@ -53,6 +54,10 @@ def actions_panel(project: Project, form: dict[str, Any], targets: Sequence[Vide
             _begin(project, action, targets)
         if action == "rotation":
             _angles()
+        elif action == "frame" and (job := newest(project, FRAME)) is not None:
+            number = int(job.settings.get("frame_index", 0))
+            words = f"Frame {number:,} is being run" if job.state in ACTIVE else f"Frame {number:,} was run"
+            st.caption(f":material/arrow_downward: {words}: [see below](#{RUN_FRAME})")
     if problems:
         _blocked(project, form, problems)
     if note := st.session_state.pop(NOTE, None):

@@ -127,7 +127,10 @@ def _table(rows: Sequence[dict[str, Any]], device: str) -> None:
     seconds = sum(row["seconds"] for row in rows)
     if seconds:
         where = "GPU" if device.startswith("cuda") else "CPU"
-        st.caption(f"About {readable_time(seconds)} for the model on the {where}, measured on a few pictures.")
+        st.caption(
+            f"About {readable_time(seconds)} for the model on the {where}, measured on a few pictures; reading the "
+            "videos comes on top."
+        )
 
 
 def _fixes(project: Project, form: dict[str, Any], problems: Sequence[dict[str, Any]]) -> None:

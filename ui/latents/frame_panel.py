@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from castle_core.jobs import Job
 
 _EDGE = 518
+RUN_FRAME = "run-frame"
 
 
 def frame_panel(project: Project) -> None:
@@ -27,7 +28,7 @@ def frame_panel(project: Project) -> None:
     job = newest(project, FRAME)
     if job is None:
         return
-    st.subheader("Run Frame", anchor=False)
+    st.subheader("Run Frame", anchor=RUN_FRAME)
     frame_result(job)
 
 
