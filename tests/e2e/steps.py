@@ -1,11 +1,18 @@
 """What a person does on the pages, in words."""
 
+import shutil
 import time
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
 EXTRACT = "Extract frames"
+
+
+def fresh(app, name: str) -> Path:
+    """Return the folder of a project to be made; what a first try of the same test has left there is removed."""
+    shutil.rmtree(app.home / name, ignore_errors=True)
+    return app.home / name
 
 
 def until(condition, what: str, seconds: float = 30.0):

@@ -5,6 +5,7 @@ import json
 import pytest
 from steps import (
     extract_button,
+    fresh,
     open_project,
     selected,
     set_number,
@@ -91,7 +92,7 @@ def test_real_video_from_a_server_folder(page, app, share, tmp_path):
 def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, short_film):
     from castle_core.projects import Project
 
-    project = Project.create(app.home / "keyboard").path
+    project = Project.create(fresh(app, "keyboard")).path
     open_project(page, app, "keyboard")
     page.get_by_text("this computer").click()
     page.locator("input[type=file]").set_input_files(str(short_film))
@@ -162,7 +163,7 @@ def small_demo(app):
     """A demo project of 10 seconds, made before anybody looks."""
     from castle_core.demo import make_demo
 
-    make_demo(app.home / "small-demo", seconds=10, size=(320, 240), seed=3, encoder=False)
+    make_demo(fresh(app, "small-demo"), seconds=10, size=(320, 240), seed=3, encoder=False)
     return app.home / "small-demo"
 
 
@@ -174,7 +175,7 @@ def test_zip_with_three_problems(page, app, tmp_path):
 
     from castle_core.projects import Project
 
-    project = Project.create(app.home / "zips").path
+    project = Project.create(fresh(app, "zips")).path
     path = tmp_path / "session_7.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for index in range(10, 15):

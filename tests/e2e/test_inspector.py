@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from steps import settle, until, wait_for_board
+from steps import fresh, settle, until, wait_for_board
 from test_quality import serious
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -14,7 +14,7 @@ def looked_at(app, short_film):
     from castle_core.latents.npz import write_latents
     from castle_core.projects import Project
 
-    project = Project.create(app.home / "latents")
+    project = Project.create(fresh(app, "latents"))
     (project.path / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
     rng = np.random.default_rng(0)
     latent = rng.normal(size=(300, 16)).astype(np.float32)
@@ -36,7 +36,7 @@ def with_tokens(app, short_film):
     from castle_core.progress import QUIET
     from castle_core.projects import Project
 
-    project = Project.create(app.home / "tokens")
+    project = Project.create(fresh(app, "tokens"))
     (project.path / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
     config = {"encoder": "hog", "roi_ids": [0], "input_size": 64, "every": 10}
     job_function("latents")(QUIET, project=str(project.path), owner="local", videos=["walk"], config=config)

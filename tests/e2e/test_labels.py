@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from steps import open_project, settle, until
+from steps import fresh, open_project, settle, until
 
 from castle_core.uploads import UploadStore
 
@@ -25,7 +25,7 @@ def walking(app, short_film):
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
     xy = np.einsum("nij,kj->nki", turn, body) + random.uniform(30, 90, (40, 1, 2)) + random.normal(0, 0.3, (40, 4, 2))
     xy[7, [1, 2]] = xy[7, [2, 1]]
-    project = Project.create(app.home / "walking", keypoints=("nose", "left_ear", "right_ear", "tail"))
+    project = Project.create(fresh(app, "walking"), keypoints=("nose", "left_ear", "right_ear", "tail"))
     (project.path / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
     folder = project.path / "labeled-data" / "walk"
     folder.mkdir(parents=True)

@@ -4,7 +4,7 @@ that play, and accessibility where there is no project."""
 import json
 
 import pytest
-from steps import extract_button, open_project, selected, set_number, settle, tile_frames, until, wait_for_board
+from steps import extract_button, fresh, open_project, selected, set_number, settle, tile_frames, until, wait_for_board
 from test_quality import serious
 
 from castle_core.projects import Project
@@ -13,7 +13,7 @@ expect = pytest.importorskip("playwright.sync_api").expect
 
 
 def test_one_budget_over_two_videos_and_a_frame_from_the_player(page, app, short_film):
-    project = Project.create(app.home / "budget").path
+    project = Project.create(fresh(app, "budget")).path
     for name in ("calm.mp4", "walk.mp4"):
         (project / "videos" / name).write_bytes(short_film.read_bytes())
     open_project(page, app, "budget")
@@ -60,7 +60,7 @@ def test_predictions_are_uploaded_and_their_hard_frames_found(page, app, short_f
     import numpy as np
     from prediction_tables import write_csv
 
-    project = Project.create(app.home / "uploaded").path
+    project = Project.create(fresh(app, "uploaded")).path
     (project / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
     random = np.random.default_rng(0)
     xy = np.cumsum(random.normal(0, 0.5, (300, 3, 2)), axis=0) + 60
@@ -108,7 +108,7 @@ def test_predictions_are_uploaded_and_their_hard_frames_found(page, app, short_f
 def test_a_video_that_browsers_cannot_play_gets_a_copy(page, app, short_film):
     from castle_core.video import VideoWriter, open_video
 
-    project = Project.create(app.home / "proxy")
+    project = Project.create(fresh(app, "proxy"))
     with (
         open_video(short_film) as film,
         VideoWriter(project.path / "videos" / "old.avi", fps=30, width=160, height=120, codec="mpeg4") as writer,

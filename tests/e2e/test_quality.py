@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from steps import extract_button, open_project, wait_for_board
+from steps import extract_button, fresh, open_project, wait_for_board
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -14,7 +14,7 @@ def big_board(app, short_film):
     from castle_core.boards import Board, BoardVideo, Entry, save_board
     from castle_core.projects import Project
 
-    project = Project.create(app.home / "board")
+    project = Project.create(fresh(app, "board"))
     (project.path / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
     entries = tuple(Entry(i, "walk", i, i / 30, f"typical of {i % 7} % of frames") for i in range(200))
     video = BoardVideo("walk", "walk.mp4", 300, 10.0, 30.0, ((0, 250),), (), 1, {"equivalent_random_n": 300})

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from steps import settle, until
+from steps import fresh, settle, until
 from test_extract_latent import apply, choose, extract, press, set_rois
 from test_quality import serious
 
@@ -19,7 +19,7 @@ def demo(app):
     from castle_core.demo import make_demo
     from castle_core.projects import Project
 
-    path = app.home / "tracking"
+    path = fresh(app, "tracking")
     make_demo(path, seconds=5.0, size=(320, 240), n_videos=2)
     shutil.move(path / "track", path / "true_track")
     return Project.open(path)

@@ -4,7 +4,7 @@ import hashlib
 import struct
 
 import pytest
-from steps import extract_button, open_project, settle, until
+from steps import extract_button, fresh, open_project, settle, until
 
 from castle_core.projects import Project
 from castle_core.uploads import UploadStore
@@ -43,7 +43,7 @@ def share(page, name):
 
 def new_project(app, name, film):
     """A project with one video: the drop zone then stays where it is while others come."""
-    project = Project.create(app.home / name)
+    project = Project.create(fresh(app, name))
     (project.path / "videos" / "first.mp4").write_bytes(film.read_bytes())
     return project
 
