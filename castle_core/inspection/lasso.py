@@ -139,4 +139,4 @@ def _distance(frames: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]) -> n
     """Return how far each frame is from the nearest chosen one; `chosen` is sorted and not empty."""
     after = np.clip(np.searchsorted(chosen, frames), 0, len(chosen) - 1)
     before = np.maximum(after - 1, 0)
-    return np.minimum(np.abs(frames - chosen[after]), np.abs(frames - chosen[before]))
+    return np.asarray(np.minimum(np.abs(frames - chosen[after]), np.abs(frames - chosen[before])))
