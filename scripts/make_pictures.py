@@ -33,6 +33,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 VIEW = {"width": 1440, "height": 960}
+NARROW = {"width": 400, "height": 900}
 READY_SECONDS = 90
 JOB_MS = 180_000
 
@@ -132,6 +133,9 @@ def latents(page: Page, address: str, pictures: Path, theme: str, *, apply: bool
     page.mouse.move(0, 0)
     page.set_viewport_size({**VIEW, "height": 1640})
     picture(page, pictures / f"latents-{theme}.png")
+    if apply:
+        page.set_viewport_size(NARROW)
+        picture(page, pictures / "latents-narrow.png")
     page.set_viewport_size(VIEW)
 
 
@@ -150,6 +154,21 @@ def inspector(page: Page, address: str, pictures: Path, theme: str) -> None:
     page.locator("[class*=st-key-inspector-alike-]").last.wait_for()
     page.mouse.move(0, 0)
     picture(page, pictures / f"inspector-{theme}.png")
+    if theme == "light":
+        page.set_viewport_size(NARROW)
+        picture(page, pictures / "inspector-narrow.png")
+        page.set_viewport_size(VIEW)
+
+
+def tracking(page: Page, address: str, pictures: Path, theme: str) -> None:
+    """Take a picture of the masks under the video, with their strips."""
+    page.goto(f"{address}/track_rois?project=demo")
+    page.locator(".player .strip").first.wait_for(timeout=JOB_MS)
+    settle(page)
+    page.get_by_role("heading", name="Look at the masks").evaluate("e => e.scrollIntoView({block: 'start'})")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(2000)
+    picture(page, pictures / f"track-{theme}.png")
 
 
 def extract_latents(home: Path) -> None:
@@ -200,6 +219,7 @@ def main() -> None:
                     tour(page, address, options.out, theme, choose=theme == "light")
                     latents(page, address, options.out, theme, apply=theme == "light")
                     inspector(page, address, options.out, theme)
+                    tracking(page, address, options.out, theme)
                     zip_report(page, address, options.out, theme, untidy_zip(work), upload=theme == "light")
                 except Exception:
                     page.screenshot(path=options.out / "failed.png", full_page=True)
