@@ -50,6 +50,13 @@ def settle(page: Page) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
+def in_theme(page: Page, scheme: str) -> None:
+    """Switch to light or dark, and wait until all colours have followed."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_timeout(600)
+    settle(page)
+
+
 def wait_for_board(page: Page) -> Locator:
     """Wait for the board; returns its tiles."""
     expect(page.get_by_role("heading", name="Look at the frames")).to_be_visible(timeout=30_000)

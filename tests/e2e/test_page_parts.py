@@ -4,7 +4,18 @@ that play, and accessibility where there is no project."""
 import json
 
 import pytest
-from steps import extract_button, fresh, open_project, selected, set_number, settle, tile_frames, until, wait_for_board
+from steps import (
+    extract_button,
+    fresh,
+    in_theme,
+    open_project,
+    selected,
+    set_number,
+    settle,
+    tile_frames,
+    until,
+    wait_for_board,
+)
 from test_quality import serious
 
 from castle_core.projects import Project
@@ -52,7 +63,7 @@ def test_one_budget_over_two_videos_and_a_frame_from_the_player(page, app, short
     expect(page.get_by_role("heading", name="Label export")).to_be_visible()
     expect(page.locator(".board li").first).to_be_visible()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        in_theme(page, scheme)
         assert not serious(page)
 
 
@@ -73,14 +84,18 @@ def test_predictions_are_uploaded_and_their_hard_frames_found(page, app, short_f
     page.get_by_text("Automatically extract frames using a given model").first.click()
     expect(page.get_by_role("heading", name="No predictions yet")).to_be_visible()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        in_theme(page, scheme)
         assert not serious(page)
     page.locator("input[type=file]").set_input_files(str(tmp_path / "walk_notes.csv"))
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="walk_notes.csv")).to_be_visible()
     assert not (project / "models").exists() or not list((project / "models").rglob("*.csv"))
     page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_label("Model", exact=True)).to_have_count(0)
+    settle(page)
     page.locator("input[type=file]").set_input_files(str(tmp_path / "walkDLC_resnet50.csv"))
+    expect(page.get_by_label("Model", exact=True)).to_have_count(1)
+    settle(page)
     page.get_by_label("Model", exact=True).fill("resnet")
     page.get_by_label("Model", exact=True).press("Enter")
     settle(page)
@@ -89,7 +104,7 @@ def test_predictions_are_uploaded_and_their_hard_frames_found(page, app, short_f
     expect(page.get_by_text("4 of 300 usable frames are hard")).to_be_visible()
     assert list((project / "models" / "resnet").glob("*.csv"))
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        in_theme(page, scheme)
         assert not serious(page)
 
     start = page.get_by_role("slider", name="First frame to use")  # the count follows the part to use

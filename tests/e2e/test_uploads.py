@@ -67,6 +67,13 @@ def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_fi
     expect(line_of(page, "long.mp4")).to_contain_text("Paused at")
     (upload,) = UploadStore(project).all()
     until(lambda: UploadStore(project).offset(upload) > 0, "bytes on the disk")
+
+    def stands_still():
+        before = share(page, "long.mp4")
+        page.wait_for_timeout(400)
+        return share(page, "long.mp4") == before
+
+    until(stands_still, "the pause")  # what was under way when the button was pressed still arrives
     paused_at = share(page, "long.mp4")
     page.wait_for_timeout(400)
     assert share(page, "long.mp4") == paused_at
