@@ -177,7 +177,7 @@ def test_the_encoder_loads_like_any_other(made):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_memory_stays_flat_for_an_hour(tmp_path):
     code = (
         "import resource, sys; from pathlib import Path; from castle_core.demo import make_demo; "
