@@ -23,10 +23,18 @@ def long_film(tmp_path_factory, short_film):
     return path
 
 
-def slow_down(page, bytes_per_second):
-    """Let a tab's connection carry only so much."""
-    speed = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
-    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", speed)
+class Line:
+    """A tab's connection that carries only so much.
+
+    One browser session for all changes of a tab's speed: a limit that another session has set stays beside the new one.
+    """
+
+    def __init__(self, page):
+        self._session = page.context.new_cdp_session(page)
+
+    def carries(self, bytes_per_second):
+        speed = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
+        self._session.send("Network.emulateNetworkConditions", speed)
 
 
 def pick(page, *files):
@@ -59,7 +67,8 @@ def open_uploads(page, app, name):
 def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_film):
     project = new_project(app, "uploads", short_film)
     open_uploads(page, app, "uploads")
-    slow_down(page, 12 * MB)
+    line = Line(page)
+    line.carries(8 * MB)
     pick(page, long_film)
     until(lambda: share(page, "long.mp4") > 0.1, "a tenth of the upload")
     expect(page.get_by_text("upload under way")).to_be_visible()
@@ -83,18 +92,18 @@ def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_fi
     page.route("**/api/uploads/*", lambda route: route.abort("connectionfailed"))
     expect(line_of(page, "long.mp4")).to_contain_text("Connection lost, trying again")
     kept = share(page, "long.mp4")
-    slow_down(page, 3 * MB)  # the rest takes some seconds, in which the tab is killed
+    line.carries(1 * MB)  # the rest takes more than half a minute, in which the tab is killed
     page.unroute("**/api/uploads/*")
-    until(lambda: share(page, "long.mp4") > kept + 0.05, "the upload to go on by itself")
+    until(lambda: share(page, "long.mp4") > kept + 0.02, "the upload to go on by itself")
 
     page.close()  # in the middle
     again = page.context.new_page()
     again.set_default_timeout(30_000)
     kept = until(lambda: UploadStore(project).offset(upload), "bytes on the disk")
-    assert 20 * MB < kept < long_film.stat().st_size
+    assert 0.3 * long_film.stat().st_size < kept < 0.9 * long_film.stat().st_size
     open_uploads(again, app, "uploads")
     expect(again.get_by_text("long.mp4 stopped at")).to_be_visible()
-    slow_down(again, 30 * MB)
+    Line(again).carries(30 * MB)
     sent = []
     again.on("request", lambda request: sent.append(request) if request.method in ("POST", "PATCH") else None)
     pick(again, long_film)
@@ -138,7 +147,7 @@ def test_two_tabs_with_the_same_file(page, app, short_film, long_film):
     other.set_default_timeout(30_000)
     for tab in (page, other):
         open_uploads(tab, app, "two-tabs")
-        slow_down(tab, 12 * MB)
+        Line(tab).carries(12 * MB)
     pick(page, long_film)
     until(lambda: share(page, "long.mp4") > 0.1, "a tenth of the upload")
     pick(other, long_film)
