@@ -9,13 +9,12 @@ import numpy as np
 
 from castle_core.errors import RoiError
 from castle_core.files import atomic_path, locked, make_folder
-from castle_core.latents.opening import find_masks
 from castle_core.latents.plan import replace_keeping
 from castle_core.mask_writer import MaskListWriter
 from castle_core.predictions import load_predictions
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
-from castle_core.rois import KeypointMasks, KeypointShape, MaskFile, MaskSource
+from castle_core.rois import KeypointMasks, KeypointShape, MaskFile, MaskSource, find_masks
 
 _LOCK_S = 120.0
 

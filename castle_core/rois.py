@@ -10,12 +10,15 @@ import os
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from castle_core.errors import RoiError
+
+if TYPE_CHECKING:
+    from castle_core.projects import Project
 
 Mask = npt.NDArray[np.uint8]
 # HDF5 remembers something about each data set that was opened, some 10 kB, for as long as the file is open.
@@ -48,6 +51,11 @@ class MaskSource(Protocol):
     def close(self) -> None:
         """Let go of files."""
         ...
+
+
+def find_masks(project: "Project", video_name: str) -> Path:
+    """Return where the tracked ROIs of a video lie: ``track/<video file name>/mask_list.h5``."""
+    return project.path / "track" / video_name / "mask_list.h5"
 
 
 def check_roi_id(roi_id: int) -> int:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from castle_core.errors import FrameIndexError
-from castle_core.latents.opening import find_masks
 from castle_core.projects import Project
-from castle_core.rois import MaskFile
+from castle_core.rois import MaskFile, find_masks
 
 MOST_FRAMES = 64
 WIDTH = 400

@@ -18,8 +18,8 @@ from starlette.routing import Route
 
 from castle_core.errors import CastleError, FrameDecodeError, FrameIndexError, NameRefusedError, VideoError
 from castle_core.files import safe_name
-from castle_core.latents.opening import find_masks
 from castle_core.projects import Project
+from castle_core.rois import find_masks
 from ui.frame_reader import FrameReader, Source, rounded_width, video_version
 from ui.gate import SESSION_KEY, current_user
 from ui.mask_pieces import mask_piece, masks_version

@@ -6,6 +6,8 @@ each channel's robust scale; one pass over all rows then projects every frame an
 """
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.errors import EncoderError
-from castle_core.files import atomic_path, make_folder
+from castle_core.files import atomic_path, atomic_write_bytes, make_folder
 from castle_core.inspection.feature_maps import read_map_status
 from castle_core.inspection.rows import Rows, is_compressed, open_rows
 from castle_core.latents.npz import read_companions
@@ -31,6 +33,7 @@ Matrix = npt.NDArray[np.float32]
 MAX_BINS = 1000
 SAMPLE_ROWS = 6000
 _BLOCK = 100
+_SOURCE = "file"  # beside the folders of a latent file: its path
 _WIDE = 2048
 # What a page may compute by itself; more is a job. 200,000 rows of 768 are 1.5e8 numbers.
 QUICK_NUMBERS = 2.5e8
@@ -99,8 +102,29 @@ def cache_folder(project: "Project", path: Path) -> Path:
         status = path.stat()
     except OSError as error:
         raise EncoderError(f"There is no latent file {path}. Was it moved, or extracted again?") from error
-    key = f"{path}|{status.st_size}|{status.st_mtime_ns}"
-    return make_folder(project.cache_dir / "inspector" / hashlib.sha256(key.encode()).hexdigest()[:24])
+    root = project.cache_dir / "inspector"
+    of_file = root / hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    folder = of_file / f"{status.st_size:x}-{status.st_mtime_ns:x}"
+    if not folder.is_dir():
+        make_folder(folder)
+        atomic_write_bytes(of_file / _SOURCE, os.fsencode(path))
+        _drop_outdated(root, folder)
+    return folder
+
+
+def _drop_outdated(root: Path, current: Path) -> None:
+    """Remove what was computed from earlier versions of a file, and from files that are gone."""
+    for of_file in root.iterdir():
+        if of_file == current.parent:
+            old = [folder for folder in of_file.iterdir() if folder.is_dir() and folder != current]
+        else:
+            try:
+                source = Path(os.fsdecode((of_file / _SOURCE).read_bytes()))
+            except OSError:
+                continue
+            old = [] if source.exists() else [of_file]
+        for folder in old:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_quick(project: "Project", path: Path) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from castle_core.files import atomic_path, make_folder
-from castle_core.latents.opening import find_masks
 from castle_core.progress import Task, TaskPart
 from castle_core.projects import Project, VideoEntry
+from castle_core.rois import find_masks
 from castle_core.tracking.record import RoiSummary, TrackSummary, stored_summary, track_summary
 
 

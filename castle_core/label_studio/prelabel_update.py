@@ -36,19 +36,23 @@ def complete_pre_labels(server: LabelStudio, ls_project: int, pairs: Pairs, sour
     """Give open tasks without pre-labels the project's labels or else the model's pre-labels."""
     done = Completed()
     for start in range(0, len(pairs), _AT_ONCE):
-        wanted = []
+        wanted, labelled = [], {}
         for picture, known in pairs[start : start + _AT_ONCE]:
             size = picture_size(picture)
             if size is None:
                 continue
             annotation = source.annotation(picture, size)
             if annotation is not None:
-                server.add_annotation(known.id, annotation)
-                done.labelled += 1
+                labelled[known.id] = annotation
                 continue
             prediction = source.prediction(picture, size)
             if prediction is not None:
                 wanted.append({"task": known.id, **prediction})
+        # Somebody may have labelled a task since the list was made: then it would have two annotations.
+        for there in list(server.tasks_in_full(ls_project, list(labelled))):
+            if not there.get("annotations") and not there.get("draft_exists"):
+                server.add_annotation(int(there["id"]), labelled[int(there["id"])])
+                done.labelled += 1
         if wanted:
             done.predictions += server.add_predictions(ls_project, wanted)
     return done

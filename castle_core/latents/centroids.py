@@ -7,11 +7,10 @@ import numpy as np
 
 from castle_core.errors import RoiError
 from castle_core.files import atomic_path, make_folder
-from castle_core.latents.opening import find_masks
 from castle_core.preprocess import Preprocess, measure_pose
 from castle_core.progress import QUIET, Task, TaskPart
 from castle_core.projects import Project
-from castle_core.rois import MaskFile
+from castle_core.rois import MaskFile, find_masks
 
 
 def write_roi_centroids(project: Project, names: list[str], roi: int, *, task: Task = QUIET) -> dict[str, Any]:

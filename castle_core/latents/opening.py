@@ -23,13 +23,9 @@ from castle_core.latents.shards import Work
 from castle_core.preprocess import Poses, measure_poses
 from castle_core.progress import Task
 from castle_core.projects import Project
-from castle_core.rois import MaskFile, MaskSource, WholeFrame
+from castle_core.rois import MaskFile, MaskSource, WholeFrame, find_masks
+from castle_core.tracking.record import made_of_another_file
 from castle_core.video import Video, fingerprint
-
-
-def find_masks(project: Project, video_name: str) -> Path:
-    """Return where the tracked ROIs of a video lie: ``track/<video file name>/mask_list.h5``."""
-    return project.path / "track" / video_name / "mask_list.h5"
 
 
 def open_masks(project: Project, video_name: str, video: Video, config: ExtractConfig) -> MaskSource:
@@ -203,13 +199,18 @@ def requested_frames(video: Video, config: ExtractConfig) -> range:
 
 
 def mask_warnings(masks: MaskSource, video: Video) -> list[str]:
-    """Say what is odd about masks that fit the video's size but not its length."""
-    if not isinstance(masks, MaskFile) or masks.n_frames == video.n_frames:
+    """Say what is odd about masks that fit the video's size: another length, or tracked on another file."""
+    if not isinstance(masks, MaskFile):
         return []
-    return [
-        f"The masks were made for {masks.n_frames} frames, {video.path.name} has {video.n_frames}: do they belong to "
-        "another version of this video?"
-    ]
+    name = video.path.name
+    if masks.n_frames != video.n_frames:
+        return [
+            f"The masks were made for {masks.n_frames} frames, {name} has {video.n_frames}: do they belong to "
+            "another version of this video?"
+        ]
+    if made_of_another_file(masks.path, video.path, video.n_frames):
+        return [f"The masks were tracked on another file named {name}: it was replaced since. Track it again."]
+    return []
 
 
 def cached_poses(video: Video, masks: MaskSource, config: ExtractConfig, folder: Path, task: Task) -> Poses:

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.errors import ConfigError, RoiError
-from castle_core.latents.opening import find_masks
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
-from castle_core.rois import Mask, MaskFile
+from castle_core.rois import Mask, MaskFile, find_masks
 from castle_core.tracking.output import Target, rewrite_masks
 from castle_core.tracking.record import TrackSummary
 

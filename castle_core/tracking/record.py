@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.files import atomic_write_bytes, atomic_write_json
-from castle_core.latents.opening import find_masks
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project, VideoEntry
 from castle_core.projects.documents import read_document
-from castle_core.rois import MaskFile
+from castle_core.rois import MaskFile, find_masks
+from castle_core.video import fingerprint
 
 FORMAT_VERSION = 1
 
@@ -160,6 +160,48 @@ def write_record(masks: Path, summary: TrackSummary, entry: dict[str, Any], *, v
         "runs": [*earlier, entry] if isinstance(earlier, list) else [entry],
     }
     atomic_write_json(record_path(masks), document)
+
+
+def made_of_another_file(masks: Path, video: Path, n_frames: int) -> bool:
+    """Say whether some masks of ours were tracked on another file than the one that now bears the video's name.
+
+    Parameters
+    ----------
+    masks, video : Path
+        ``mask_list.h5``, and the video of that name today.
+    n_frames : int
+        Of that video: a later run over all frames and ROIs leaves nothing of the runs before it.
+
+    Returns
+    -------
+    bool
+        False where nothing is known: masks that were not tracked here.
+
+    Raises
+    ------
+    VideoError
+        If the video cannot be read.
+    """
+    if not is_ours(masks):
+        return False
+    runs = read_document(record_path(masks)).get("runs")
+    known = [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
+    current = fingerprint(video)
+    for number in range(len(known) - 1, -1, -1):
+        if known[number].get("video_fingerprint", current) != current:
+            return True
+        if _covers(known[number], known[:number], n_frames):
+            break
+    return False
+
+
+def _covers(run: dict[str, Any], earlier: list[dict[str, Any]], n_frames: int) -> bool:
+    """Say whether a run replaced all that earlier ones have left."""
+    try:
+        frames = {frame for ends in run["runs"] for frame in range(min(ends), max(ends) + 1)}
+        return len(frames) >= n_frames and {r for e in earlier for r in e.get("rois", ())} <= set(run["rois"])
+    except (KeyError, TypeError, ValueError):  # not a run of the tracker, or edited by hand
+        return False
 
 
 def stored_summary(masks: Path) -> TrackSummary | None:

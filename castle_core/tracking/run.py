@@ -13,13 +13,13 @@ import numpy as np
 from castle_core.errors import CastleError, ConfigError, FrameDecodeError, JobCancelled, LeaseLostError, RoiError
 from castle_core.files import locked, make_folder
 from castle_core.latents.leftovers import clear_leftovers
-from castle_core.latents.opening import find_masks
 from castle_core.progress import QUIET, Task, TaskPart
 from castle_core.projects import Project, VideoEntry
 from castle_core.prompts import Prompt, check_prompts, read_prompts
+from castle_core.rois import find_masks
 from castle_core.tracking.background import BackgroundTracker
 from castle_core.tracking.output import Target, merge_shards
-from castle_core.tracking.record import TrackSummary
+from castle_core.tracking.record import TrackSummary, made_of_another_file
 from castle_core.tracking.settings import Run, TrackReport, TrackSettings, plan_runs, prompts_hash, settings_key
 from castle_core.tracking.shards import Tracker, read_rows, run_shards
 from castle_core.video import Video, fingerprint
@@ -82,6 +82,11 @@ def track_video(
         target = Target(
             find_masks(project, entry.name), entry.name, video.n_frames, video.height, video.width, project.cache_dir
         )
+        if made_of_another_file(target.masks, entry.path, video.n_frames):
+            task.log(
+                f"  ⚠️ There are masks of another file that was named {entry.name} before. They stay on frames and ROIs "
+                "that are not tracked now: look at them, or track all frames and ROIs again."
+            )
         what = {
             **asdict(settings),
             "prompts_sha256": prompts_hash(prompts),

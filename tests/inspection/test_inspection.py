@@ -11,6 +11,7 @@ import pytest
 from castle_core.errors import CastleError, ConfigError, EncoderError, SelectionError
 from castle_core.inspection import (
     bouts_of,
+    cache_folder,
     channel_order,
     cluster,
     count_by_status,
@@ -181,6 +182,25 @@ def test_summary_equals_the_whole_table(project, path, table):
     assert np.isfinite(summary.scores[status == 0]).all()
     again = summary_of(project, path)  # from the cache
     np.testing.assert_array_equal(again.scores, summary.scores)
+
+
+def test_what_was_computed_from_earlier_versions_and_files_that_are_gone_is_removed(project, path, table):
+    latent, status = table
+    other = path.with_name("run_ROI_2_tiny_ctr.npz")
+    other.write_bytes(path.read_bytes())
+    for file in (path, other):
+        summary_of(project, file)
+    first, kept = cache_folder(project, path), cache_folder(project, other)
+    write_latents(path, [latent + 1], latent.shape, status=status, metadata={})
+    assert np.allclose(summary_of(project, path).centre, np.nanmedian(latent + 1, axis=0), atol=0.2)
+    second = cache_folder(project, path)
+    assert not first.exists()
+    assert second != first
+    assert (kept / "summary.npz").exists()
+    other.unlink()
+    write_latents(path, [latent], latent.shape, status=status, metadata={})
+    summary_of(project, path)
+    assert not kept.exists()
 
 
 def test_gaps_of_a_foreign_file_come_from_its_rows(tmp_path, table):

@@ -221,6 +221,28 @@ def test_what_an_import_loses_is_noticed_and_added(server, monkeypatch):
     }
 
 
+def test_who_labels_a_frame_in_the_middle_of_a_push_keeps_the_only_annotation(server, monkeypatch):
+    project = make_project()
+    path = "labeled-data/day1/img00000007.png"
+    report = push(project, server, PushConfig())
+    number = tasks(server, report.ls_project)[path]["id"]
+    update_project_labels(project, Labels(NAMES, ("",), (path,), np.full((1, 1, 3, 2), 5.0)))
+    whole = server.tasks_in_full
+
+    def late(ls_project, ids, **more):
+        if list(ids) == [number]:
+            submit(server, number, [region("nose", 3, 4)])
+        return whole(ls_project, ids, **more)
+
+    monkeypatch.setattr(server, "tasks_in_full", late)
+    again = push(project, server, PushConfig())
+    monkeypatch.undo()
+    assert again.labelled == 0
+    (annotation,) = tasks(server, report.ls_project)[path]["annotations"]
+    assert [each["value"]["keypointlabels"] for each in annotation["result"]] == [["nose"]]
+    assert push(project, server, PushConfig()).labelled == 0
+
+
 def test_pictures_that_did_not_arrive_are_noticed(server, monkeypatch):
     project = make_project()
     ask = server._json

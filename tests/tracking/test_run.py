@@ -13,14 +13,15 @@ import pytest
 from castle_core.errors import CastleError, ConfigError, JobCancelled, RoiError
 from castle_core.files import locked
 from castle_core.job_functions import job_function
+from castle_core.latents.opening import mask_warnings
 from castle_core.mask_writer import MaskListWriter
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
 from castle_core.prompts import Prompt, save_prompts
-from castle_core.rois import MaskFile
+from castle_core.rois import MaskFile, find_masks
 from castle_core.tracking import run
 from castle_core.tracking.mending import drop_specks, fill_gaps, mend_masks
-from castle_core.tracking.record import track_summary
+from castle_core.tracking.record import made_of_another_file, track_summary
 from castle_core.tracking.run import track_video
 from castle_core.tracking.settings import TrackSettings
 from castle_core.video import VideoWriter
@@ -320,3 +321,32 @@ def test_the_command_tracks_and_says_where(project, capsys):
         ("b.mp4", 30, [1], {"1": 0}),
     ]
     assert sorted(masks_of(project, "b")) == list(range(30))
+
+
+def test_a_video_that_was_replaced_keeps_its_masks_and_says_so_until_all_is_tracked_again(project):
+    track_video(project, "a", [BOX], TrackSettings())
+    video = project.video("a").path
+    masks = find_masks(project, video.name)
+    assert not made_of_another_file(masks, video, N)
+    with VideoWriter(video, fps=30, width=WIDTH, height=HEIGHT) as writer:
+        for i in range(N):
+            writer.write(np.flip(paint(i), 0).copy())
+    with project.open_video("a") as opened, MaskFile(masks) as source:
+        (line,) = mask_warnings(source, opened)
+    assert "a.mp4" in line
+    assert "replaced" in line
+
+    said = []
+
+    class Listener(Task):
+        def log(self, line):
+            said.append(line)
+
+    forward = TrackSettings(direction="forward")
+    track_video(project, "a", [Prompt(40, 1, "box", [46, 24, 66, 48])], forward, task=Listener())
+    assert any("another file" in line for line in said)
+    assert sorted(masks_of(project)) == list(range(N))
+    assert made_of_another_file(masks, video, N)  # frames 0 … 39 are still those of the other film
+
+    track_video(project, "a", [Prompt(0, 1, "box", [6, 24, 26, 48])], TrackSettings())
+    assert not made_of_another_file(masks, video, N)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from castle_core.errors import CastleError
-from castle_core.latents.opening import find_masks
 from castle_core.machine import readable_time
 from castle_core.projects import Project
+from castle_core.rois import find_masks
 from ui.job_panel import ACTIVE, job_bar
 from ui.latents.check_table import check_table
 from ui.latents.form import current_form, job_settings, key_of, why_not

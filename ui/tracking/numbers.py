@@ -7,10 +7,9 @@ import numpy as np
 import streamlit as st
 
 from castle_core.errors import CastleError, RoiError
-from castle_core.latents.opening import find_masks
 from castle_core.projects import Project, VideoEntry
 from castle_core.prompts import Prompt, frame_mask, prompt_frames, read_prompts, save_prompts, write_label_file
-from castle_core.rois import MaskFile
+from castle_core.rois import MaskFile, find_masks
 from castle_core.timeline import Timeline
 from ui.tracking.keypoints import keypoint_sources, keypoints_at
 from ui.tracking.rois import remember_rois

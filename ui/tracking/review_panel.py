@@ -4,8 +4,9 @@ import streamlit as st
 
 from castle_core.projects import Project, VideoEntry
 from castle_core.prompts import prompt_frames
+from castle_core.rois import find_masks
 from castle_core.timeline import Timeline
-from castle_core.tracking.record import TrackSummary
+from castle_core.tracking.record import TrackSummary, made_of_another_file
 from ui import media
 from ui.components.mask_player import mask_player
 from ui.pictures import picture
@@ -44,6 +45,12 @@ def review_panel(project: Project, video: VideoEntry, timeline: Timeline, tracks
     )
     if not playable:
         offer_copy(project, stem)
+    if made_of_another_file(find_masks(project, video.name), video.path, timeline.n_frames):
+        st.warning(
+            f"Some of these masks were tracked on another file that was named {video.name} before. Track all frames "
+            "and ROIs of it again.",
+            icon=":material/warning:",
+        )
     n_untracked = int((~tracks.tracked).sum())
     if n_untracked:
         st.caption(f":material/info: {n_untracked:,} of {timeline.n_frames:,} frames were not tracked.")

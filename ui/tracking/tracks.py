@@ -6,9 +6,8 @@ import streamlit as st
 
 from castle_core.errors import CastleError
 from castle_core.job_functions.read_masks import quick_summary
-from castle_core.latents.opening import find_masks
 from castle_core.projects import Project, VideoEntry
-from castle_core.rois import MaskFile
+from castle_core.rois import MaskFile, find_masks
 from castle_core.tracking.record import TrackSummary
 from ui.job_panel import live_bar, watched
 from ui.mask_pieces import masks_version
