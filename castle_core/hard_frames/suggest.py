@@ -3,183 +3,24 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from castle_core.errors import ConfigError, PredictionError, SelectionError
-from castle_core.hardness import Hardness, Thresholds, measure
+from castle_core.hard_frames.config import UNKNOWN_FPS, Source, SuggestConfig
+from castle_core.hard_frames.result import FILLER, HardPick, HardSelection
+from castle_core.hardness import Hardness, measure
 from castle_core.pose_clusters import cluster, diverse_order, pose_vectors
-from castle_core.predictions import Predictions
 from castle_core.progress import QUIET, Task
-from castle_core.ranges import BEGINNING, END, Bound, parse_bound, parse_interval, usable_mask
-from castle_core.score_frames import Knowledge, score_frames
+from castle_core.ranges import usable_mask
+from castle_core.score_frames import score_frames
 from castle_core.scores import Score, ScoreName, spread_of
 from castle_core.spacing import Spacing, automatic_gap
 
-if TYPE_CHECKING:
-    from castle_core.video import Video
-
-FILLER = "diverse filler"
 _CANDIDATES = 4  # hard frames looked at for each one picked, so that they can differ
 _WEAKEST = 0.5  # of the hardness of the n-th: what is milder is not taken for the sake of difference
 _ALTERNATIVES = 3
-UNKNOWN_FPS = 30.0
-
-
-@dataclass(frozen=True)
-class SuggestConfig:
-    """What to suggest.
-
-    Attributes
-    ----------
-    n : int
-        Frames to suggest; over many videos the budget.
-    start, stop : Bound
-        Half-open range of each video.
-    exclude : tuple
-        Half-open intervals to leave out.
-    min_gap : int or None
-        Binding smallest distance in frames; None chooses it (`automatic_gap`).
-    seed : int
-        Of the clustering.
-    thresholds : Thresholds
-        From where on a frame is hard.
-    """
-
-    n: int = 20
-    start: Bound | str | float = BEGINNING
-    stop: Bound | str | float = END
-    exclude: tuple[Any, ...] = ()
-    min_gap: int | None = None
-    seed: int = 0
-    thresholds: Thresholds = field(default_factory=Thresholds)
-
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ConfigError(f"Ask for at least one frame, not {self.n}.")
-        if self.min_gap is not None and self.min_gap < 1:
-            raise ConfigError(f"The minimum gap must be at least 1 frame, not {self.min_gap}.")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One video and what a model predicted on it.
-
-    Attributes
-    ----------
-    name : str
-        The video's file name, or that of the predictions where no video is at hand.
-    predictions : Predictions
-    knowledge : Knowledge
-        Metric files, labels, other models.
-    times_s : numpy.ndarray or None
-        (n,) float64, when each frame is shown; None without the video.
-    fps : float
-        Frames a second; NaN without the video.
-    covered : tuple of int
-        Frames that are labelled or selected: never suggested.
-    video : Video or None
-        Open video, from which frames fill up when too few are hard.
-    start, stop, exclude
-        As in `SuggestConfig`, for this video only; None means what holds for all.
-    notes : tuple of str
-        What was odd about it so far, for the warnings.
-    """
-
-    name: str
-    predictions: Predictions
-    knowledge: Knowledge = field(default_factory=Knowledge)
-    times_s: np.ndarray | None = None
-    fps: float = math.nan
-    covered: tuple[int, ...] = ()
-    video: "Video | None" = None
-    start: Bound | str | float | None = None
-    stop: Bound | str | float | None = None
-    exclude: tuple[Any, ...] | None = None
-    notes: tuple[str, ...] = ()
-
-    def part(self, config: SuggestConfig) -> tuple[Bound, Bound, tuple[tuple[Bound, Bound], ...]]:
-        """Return start, stop and excluded intervals of this video."""
-        exclude = config.exclude if self.exclude is None else self.exclude
-        return (
-            parse_bound(config.start if self.start is None else self.start),
-            parse_bound(config.stop if self.stop is None else self.stop),
-            tuple(parse_interval(pair) for pair in exclude),
-        )
-
-
-@dataclass(frozen=True)
-class HardPick:
-    """One suggested frame.
-
-    Attributes
-    ----------
-    video : str
-    frame_index : int
-    time_s : float
-        Seconds; NaN where no video is at hand.
-    reason : str
-        Why, for people: "nose jumped 84 px".
-    score : float
-        Hardness: sum over the scores of log(1 + robust z); 0 is an ordinary frame.
-    scores : dict
-        Score name to ``{"keypoint", "value", "z"}`` of the frame's worst keypoint.
-    alternatives : tuple of int
-        Other frames of the same kind that may take its place.
-    """
-
-    video: str
-    frame_index: int
-    time_s: float
-    reason: str
-    score: float
-    scores: dict[str, dict[str, Any]]
-    alternatives: tuple[int, ...] = ()
-
-    @property
-    def hard(self) -> bool:
-        """Whether it is hard, not a filler."""
-        return self.reason != FILLER
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {key: value for key, value in vars(self).items() if key != "alternatives"}
-
-
-@dataclass(frozen=True)
-class HardSelection:
-    """The frames suggested from one video.
-
-    Attributes
-    ----------
-    video : str
-    picks : tuple of HardPick
-        By frame index.
-    min_gap_used : int
-        Frames.
-    n_hard : int
-        How many usable frames of the video are hard.
-    frames_decoded : int
-        Frames that had to be decoded, for fillers.
-    sources : dict
-        Score name to where its values come from.
-    hardness : Hardness
-        Of every frame, for histograms and counts.
-    usable : numpy.ndarray
-        (n,) bool, the frames that could be suggested.
-    warnings : tuple of str
-    """
-
-    video: str
-    picks: tuple[HardPick, ...]
-    min_gap_used: int
-    n_hard: int
-    frames_decoded: int
-    sources: dict[str, str]
-    hardness: Hardness
-    usable: np.ndarray
-    warnings: tuple[str, ...] = ()
 
 
 def suggest_frames(source: Source, config: SuggestConfig, *, task: Task = QUIET) -> HardSelection:
