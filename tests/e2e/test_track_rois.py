@@ -1,5 +1,6 @@
 """Draw, track, look, correct, track again, extract: the page Track ROIs in a real browser."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -10,7 +11,8 @@ from steps import fresh, settle, until
 from test_extract_latent import apply, choose, extract, press, set_rois
 from test_quality import serious
 
-expect = pytest.importorskip("playwright.sync_api").expect
+playwright = pytest.importorskip("playwright.sync_api")
+expect, Error = playwright.expect, playwright.Error
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +40,18 @@ def tool(page, name):
 
 
 def on_canvas(page):
-    """Return where the canvas lies on the screen; all of it is in sight."""
+    """Return where the canvas lies on the screen, once it lies still; all of it is in sight."""
     canvas = page.locator("canvas.upper-canvas")
-    canvas.scroll_into_view_if_needed()
-    return canvas.bounding_box()
+
+    def at_rest():
+        with contextlib.suppress(Error):  # the page may just be putting another canvas in its place
+            canvas.scroll_into_view_if_needed()
+            place = canvas.bounding_box()
+            page.wait_for_timeout(250)
+            return place if place and place == canvas.bounding_box() else None
+        return None
+
+    return until(at_rest, "a canvas that lies still")
 
 
 def drag(page, size, box, *, steps=4):
@@ -65,9 +75,10 @@ def test_what_is_drawn_is_what_is_stored_at_every_zoom(page, app, demo):
     worst = 0.0
     for number, zoom in enumerate(["fit", "1.5×", "2×", "3×"], 1):
         if number > 1:
+            before = on_canvas(page)["width"]
             page.get_by_role("combobox", name="Zoom").click()
             page.get_by_role("option", name=zoom).click()
-            settle(page)
+            until(lambda was=before: on_canvas(page)["width"] != was, f"the canvas at {zoom}")
         box = (20 + number, 30, 120, 90 + number)
         drag(page, (320, 240), box)
         found = until(lambda n=number: (d := saved(demo, 0)) and len(d) == n and d[-1], f"the box at {zoom}")
