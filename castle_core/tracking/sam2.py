@@ -129,7 +129,7 @@ class Sam2Tracker:
                     number,
                     frame_index,
                     {
-                        "point_coords": torch.tensor(points * scale, dtype=self._sam2.dtype)[None, None],
+                        "point_coords": torch.tensor(points * scale, dtype=torch.float32)[None, None],
                         "point_labels": torch.tensor(labels, dtype=torch.int32)[None, None],
                     },
                 )

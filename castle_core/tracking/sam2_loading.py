@@ -65,7 +65,7 @@ def load_sam2(name: str, *, device: str | None = None, precision: Literal["auto"
             f"{name} is a model of type {config.get('model_type')!r}, not SAM 2. Choose facebook/sam2.1-hiera-small, "
             "its -tiny, -base-plus or -large, or a folder that holds one of them."
         )
-    model = _from_pretrained(name, source, revision, "model").to(device=device, dtype=dtype).eval()
+    model = _exact_places(_from_pretrained(name, source, revision, "model"), device, dtype)
     preprocessing = _from_pretrained(name, source, revision, "preprocessing")
     size = model.config.image_size
     commit = getattr(model.config, "_commit_hash", None)
@@ -78,6 +78,23 @@ def load_sam2(name: str, *, device: str | None = None, precision: Literal["auto"
         tuple(preprocessing.get("image_std") or _STD),
         f"{source}@{commit}" if commit else str(source),
     )
+
+
+def _exact_places(model: Any, device: str, dtype: Any) -> Any:
+    """Move a model to a device and a precision, but have places worked out in fp32.
+
+    Of 1024 pixels bf16 tells only every fourth one apart, so clicks and corners of boxes would shift.
+    """
+    import torch
+
+    places = [model.prompt_encoder.shared_embedding, model.shared_image_embedding]
+    exact = [place.positional_embedding.detach().to(device=device, dtype=torch.float32, copy=True) for place in places]
+    model = model.to(device=device, dtype=dtype).eval()
+    if dtype != torch.float32:
+        for place, frequencies in zip(places, exact, strict=True):
+            place.positional_embedding = frequencies
+            place.register_forward_hook(lambda module, given, answer: answer.to(dtype))
+    return model
 
 
 def _source(name: str) -> tuple[str, str | None]:

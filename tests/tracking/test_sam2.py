@@ -139,6 +139,23 @@ def test_half_precision_runs(clip, tmp_path):
     assert set(np.unique(found.mask)) <= {0, 3, 9}
 
 
+def test_half_precision_tells_neighbouring_pixels_apart(tmp_path):
+    import torch
+
+    folder = str(save_tiny_sam2(tmp_path / "tiny"))
+    whole, half = (load_sam2(folder, precision=precision).model for precision in ("fp32", "bf16"))
+    for model in (whole, half):
+        model.prompt_encoder.input_image_size = 1024  # of the published models
+    points = torch.tensor([[[[x, 1000.5] for x in (1000.0, 1001.0, 1002.0, 1003.0)]]])
+    labels = torch.ones((1, 1, 4), dtype=torch.int32)
+    exact, found = (m.prompt_encoder(points, labels, None, None)[0][0, 0, :4].float() for m in (whole, half))
+    torch.testing.assert_close(found, exact, atol=0.05, rtol=0.02)
+    assert torch.unique(found, dim=0).shape[0] == 4
+    image = half.get_image_wide_positional_embeddings()
+    assert image.dtype == torch.bfloat16
+    torch.testing.assert_close(image.float(), whole.get_image_wide_positional_embeddings(), atol=0.02, rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("name", "words"), [("no such thing", "hub id"), ("/", "config.json"), ("owner-without/model@x y", "hub id")]
 )
