@@ -1,6 +1,8 @@
 """The jobs that bring labels out, in, and look them through."""
 
 import contextlib
+import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from castle_core.progress import Task
 from castle_core.projects import Project
 
 CHECK_FILE = "label-check.json"
+_KEPT_S = 7 * 24 * 3600.0
 
 
 def export_job(
@@ -51,11 +54,9 @@ def export_job(
     ending = FORMATS[format].ending or ".zip"
     # Each view has a folder of its own, or one view's download would hold another's labels.
     folder = make_folder(opened.cache_dir / "exports" / safe_name(f"{format}_{view}" if view else format))
-    out = folder / f"{export_state(opened, format, model=model, threshold=threshold)}{ending}"
-    for old in folder.iterdir():
-        if not old.name.startswith("."):
-            with contextlib.suppress(OSError):
-                old.unlink()
+    settings = hashlib.sha256(f"{model}\0{threshold:g}".encode()).hexdigest()[:8]
+    out = folder / f"{settings}-{export_state(opened, format, model=model, threshold=threshold)}{ending}"
+    _clear(folder, f"{settings}-")
     done = export_labels(opened, format, out, view=view, model=model, threshold=threshold, task=task)
     parts = [opened.name, view, format if ending == ".zip" else None]  # mice_top_dlc.zip, mice.pkg.slp
     name = safe_name("_".join(part for part in parts if part) + ending)
@@ -66,6 +67,15 @@ def export_job(
         "frames": done.frames,
         "notes": list(done.notes),
     }
+
+
+def _clear(folder: Path, prefix: str) -> None:
+    """Delete earlier exports with the same settings; those with others, which somebody may want, only after a week."""
+    for old in folder.iterdir():
+        with contextlib.suppress(OSError):
+            mine = old.name.startswith(prefix) or time.time() - old.stat().st_mtime > _KEPT_S
+            if mine and not old.name.startswith("."):
+                old.unlink()
 
 
 def import_job(

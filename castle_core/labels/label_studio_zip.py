@@ -65,7 +65,8 @@ def label_studio_contents(
     tasks = _Tasks(labels, keypoints, pre_labels, "" if project.read_only else castle_id(project))
     contents = Contents()
     if pre_labels is not None:
-        contents.notes.append(f"Pre-labels: {tasks.count_pre_labels(pictures):,} frames, of {model}.")
+        n = tasks.count_pre_labels(pictures)
+        contents.notes.append(f"Pre-labels: {n:,} frame{'' if n == 1 else 's'}, of {model}.")
     contents.add("README.txt", _READ_ME.encode("utf-8"))
     contents.add("labels_config.xml", labels_config(keypoints).encode("utf-8"))
     contents.add("tasks_local_files.json", tasks.json(pictures, local=True))

@@ -161,16 +161,13 @@ def _check_masks(masks: MaskSource) -> None:
 
 def _check_space(work: Work, project: Project, task: Task) -> None:
     """Say how large feature maps become, and refuse before the work what the disk cannot hold."""
-    n_rows = len(work.wanted)
-    left = sum(len(shard) for shard in work.shards() if not work.is_whole(shard))
-    needed = 0
     for output in work.outputs:
-        row = int(np.prod(work.row_shape(output)))
-        row_bytes = (2 if output.pooling == "none" else 4) * row
-        size = row_bytes * n_rows
-        needed += size + row_bytes * left  # shards, some of them stored already, lie beside the finished file
         if output.pooling == "none":
-            task.log(f"  {output.path.name} will hold {n_rows} maps of {row} numbers: {size / 1e9:.2f} GB")
+            n_rows, row_bytes = len(work.wanted), work.row_bytes(output)
+            numbers = int(np.prod(work.row_shape(output)))
+            size = f"{n_rows * row_bytes / 1e9:.2f} GB"
+            task.log(f"  {output.path.name} will hold {n_rows} maps of {numbers} numbers: {size}")
+    needed = work.bytes_needed()
     free = shutil.disk_usage(project.path).free
     if needed > free:
         raise ProjectError(

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -100,17 +100,24 @@ class OpenVideo:
     project: Project
 
     def work(self, outputs: list[Output], task: Task) -> Work:
-        """Return the work for some of the outputs. Its folder is named by everything that the rows depend on."""
+        """Return the work for some of the outputs, with its folder made and centre and angle measured."""
+        work = self.planned_work(outputs)
+        make_folder(work.folder)
+        clear_leftovers(work.folder)
+        if self.config.preprocess.center_roi is None:
+            return work
+        return replace(work, poses=cached_poses(self.video, self.masks, self.config, work.folder, task))
+
+    def planned_work(self, outputs: list[Output]) -> Work:
+        """Return the work for some of the outputs as it would be, and write nothing: enough to see what is stored.
+
+        Its folder is named by everything that the rows depend on; centre and angle are not measured yet.
+        """
         batch_size = choose_batch_size(self.encoder, self.config.batch_size)
         device = self.encoder.device.split(":")[0]
         made_by = [library_versions(), __version__, batch_size, self.config.shard_frames, device]
         key = settings_hash([[output.identity for output in self.outputs], made_by])[:20]
-        folder = make_folder(self.shard_root / key)
-        clear_leftovers(folder)
         preprocess = self.config.preprocess
-        poses = None
-        if preprocess.center_roi is not None:
-            poses = cached_poses(self.video, self.masks, self.config, folder, task)
         backgrounds: tuple[int | None, ...] = (None,)
         if preprocess.remove_background == "roi":
             backgrounds = tuple(roi for roi in self.config.roi_ids if any(o.roi_id == roi for o in outputs))
@@ -122,13 +129,13 @@ class OpenVideo:
         return Work(
             self.video,
             self.masks,
-            poses,
+            None,
             self.encoder,
             self.config,
             view,
             tuple(outputs),
             self.wanted,
-            folder,
+            self.shard_root / key,
             batch_size,
         )
 

@@ -10,14 +10,11 @@ import numpy as np
 from castle_core.encoders import Encoder
 from castle_core.errors import CastleError, ConfigError, EncoderError, PredictionError, RoiError, VideoError
 from castle_core.latents.config import ExtractConfig
-from castle_core.latents.maps import map_bytes
-from castle_core.latents.opening import check_poolings, mask_warnings, open_masks, requested_frames
-from castle_core.latents.plan import look_at_existing, plan_outputs
-from castle_core.latents.point_keys import read_point_tracks
+from castle_core.latents.opening import mask_warnings, open_for_latents
+from castle_core.latents.plan import look_at_existing
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
 from castle_core.rois import MaskSource, WholeFrame
-from castle_core.video import fingerprint
 
 _SAMPLE = 100
 Cause = Literal["", "masks", "video", "points", "settings", "disk", "other"]
@@ -49,9 +46,11 @@ class PreflightRow:
     existing : tuple of str
         A line for each output that exists.
     bytes_needed : int
-        Disk space for the results and the work in progress.
+        Disk space for what is still to be written: the results, and the work in progress that is not stored yet.
+    n_left : int
+        Frames that are still to be encoded; fewer than `n_frames` where an earlier run has come some way.
     seconds : float
-        About how long the model takes; 0 where unknown.
+        About how long the model takes for them; 0 where unknown.
     cause : str
         What a problem comes from: "masks", "video", "points", "settings", "disk", "other"; empty without a problem.
     """
@@ -63,6 +62,7 @@ class PreflightRow:
     roi_share: dict[int, float]
     existing: tuple[str, ...]
     bytes_needed: int
+    n_left: int = 0
     seconds: float = 0.0
     cause: Cause = ""
 
@@ -96,7 +96,7 @@ def preflight(
         rows.append(_check(project, name, config, encoder))
     if any(row.verdict in ("ready", "warning") for row in rows):
         each = _seconds_a_frame(config, encoder)
-        rows = [replace(row, seconds=each * row.n_frames) if row.bytes_needed else row for row in rows]
+        rows = [replace(row, seconds=each * row.n_left) for row in rows]
     needed = sum(row.bytes_needed for row in rows)
     free = shutil.disk_usage(project.path).free
     if needed > free:
@@ -128,42 +128,21 @@ def _seconds_a_frame(config: ExtractConfig, encoder: Encoder) -> float:
 def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder) -> PreflightRow:
     shown = name
     try:
-        entry = project.video(name)
-        shown = entry.name
-        check_poolings(config, encoder)
-        with project.open_video(entry.stem) as video:
-            points = read_point_tracks(project, entry.stem, config, QUIET)
-            masks = open_masks(project, entry.name, video, config)
-            try:
-                wanted = requested_frames(video, config)
-                odd = mask_warnings(masks, video)
-                share, others = _roi_share(masks, wanted, config)
-                masks_hash = masks.content_hash()
-            finally:
-                masks.close()
-            outputs = plan_outputs(
-                project.path / "latent" / encoder.name,
-                entry.stem,
-                config,
-                encoder,
-                points,
-                wanted=wanted,
-                video_fingerprint=fingerprint(entry.path),
-                masks_hash=masks_hash,
-                average_fps=video.average_fps,
-            )
-            found = [(output, look_at_existing(output, video.n_frames)) for output in outputs]
+        shown = project.video(name).name
+        with open_for_latents(project, name, config, encoder, QUIET) as setup:
+            wanted = setup.wanted
+            odd = mask_warnings(setup.masks, setup.video)
+            share, others = _roi_share(setup.masks, wanted, config)
+            found = [(output, look_at_existing(output, setup.video.n_frames)) for output in setup.outputs]
+            todo = [output for output, state in found if state.state != "same"]
+            work = setup.planned_work(todo) if todo else None
+            n_left, needed = (work.frames_left(), work.bytes_needed()) if work else (0, 0)
     except (CastleError, OSError) as error:
         cause: Cause = next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "other")
         return PreflightRow(shown, "problem", str(error), 0, {}, (), 0, cause=cause)
     existing = tuple(f"{output.path.name} {state.reason}" for output, state in found if state.state != "absent")
-    todo = [output for output, state in found if state.state != "same"]
-    side = encoder.input_size // encoder.patch_size
-    row_bytes = sum(
-        map_bytes(1, encoder.embed_dim, side) if output.pooling == "none" else 4 * encoder.embed_dim for output in todo
-    )
     if not todo:
-        return PreflightRow(entry.name, "skip", "everything exists already", len(wanted), share, existing, 0)
+        return PreflightRow(shown, "skip", "everything exists already", len(wanted), share, existing, 0)
     uses = {config.preprocess.center_roi: "Center ROI", config.preprocess.tail_roi: "Rotate based on Tail"}
     for roi, value in share.items():
         if value == 0 and roi in uses:
@@ -171,20 +150,21 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
                 f"ROI {roi} is on none of the frames that were looked at, so every row would be NaN. Turn {uses[roi]} "
                 "off, name another ROI there, or track it."
             )
-            return PreflightRow(entry.name, "problem", message, len(wanted), share, existing, 0, cause="masks")
+            return PreflightRow(shown, "problem", message, len(wanted), share, existing, 0, cause="masks")
     lost = [f"ROI {roi} in {100 * value:.0f} %" for roi, value in share.items() if value < 0.95]
     if lost:
         odd = [f"found only {', '.join(lost)} of the frames; the others become NaN", *odd]
     if others and not all(share.values()):
         odd.append(f"There are ROI {', '.join(str(roi) for roi in others)}: is the ROI ID right?")
     return PreflightRow(
-        entry.name,
+        shown,
         "warning" if odd else "ready",
         " ".join(odd) or "ready",
         len(wanted),
         share,
         existing,
-        2 * row_bytes * len(wanted),  # shards and the finished file exist side by side for a moment
+        needed,
+        n_left=n_left,
     )
 
 

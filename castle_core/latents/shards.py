@@ -91,6 +91,19 @@ class Work:
         """Say whether a shard is stored with everything that is asked now."""
         return all(self.status_path(shard, output).is_file() for output in self.outputs)
 
+    def frames_left(self) -> int:
+        """Return how many frames no shard holds yet."""
+        return sum(len(shard) for shard in self.shards() if not self.is_whole(shard))
+
+    def bytes_needed(self) -> int:
+        """Return how much is still to be written: the finished files, and beside them the shards not stored yet."""
+        row_bytes = sum(self.row_bytes(output) for output in self.outputs)
+        return row_bytes * (len(self.wanted) + self.frames_left())
+
+    def row_bytes(self, output: Output) -> int:
+        """Return the size of one row of an output."""
+        return int(np.prod(self.row_shape(output))) * (2 if output.pooling == "none" else 4)
+
     def row_shape(self, output: Output) -> tuple[int, ...]:
         """Return the shape of one row of an output."""
         side = self.encoder.input_size // self.encoder.patch_size

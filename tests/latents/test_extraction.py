@@ -302,7 +302,11 @@ def test_going_on_needs_no_room_for_what_is_stored_already(project, stem, monkey
     monkeypatch.setattr("castle_core.latents.extraction.shutil.disk_usage", lambda path: usage)
     with pytest.raises(ProjectError, match="are free"):
         extract_video(project, stem, config, hog)
+    (row,) = preflight(project, [stem], config, hog)
+    assert (row.cause, row.bytes_needed, row.n_left) == ("disk", 2 * n_bytes, N_FRAMES)
     extract_part(project, stem, config, hog, 0, 1)
+    (row,) = preflight(project, [stem], config, hog)
+    assert (row.verdict, row.bytes_needed, row.n_left, row.seconds) == ("ready", n_bytes, 0, 0)
     assert len(extract_video(project, stem, config, hog).written) == 1
 
 

@@ -136,6 +136,8 @@ def test_check_and_exports_are_jobs(run, labelled):
 
 
 def test_pre_labels_go_into_the_zip_for_label_studio(run, labelled):
+    from pathlib import Path
+
     from castle_core.job_functions import job_function
     from castle_core.progress import QUIET
     from ui.server import jobs
@@ -152,7 +154,11 @@ def test_pre_labels_go_into_the_zip_for_label_studio(run, labelled):
     assert job.settings == {"format": "label-studio", "view": None, "model": "m1", "threshold": 0.5}
     jobs().cancel(job.id, by=job.owner)
     done = job_function("export_labels")(QUIET, project=str(labelled.path), owner="me", **job.settings)
-    assert done["notes"] == ["Pre-labels: 1 frames, of m1."]
+    assert done["notes"] == ["Pre-labels: 1 frame, of m1."]
+    others = {**job.settings, "threshold": 0.25}  # of somebody else: each keeps what was made for them
+    again = job_function("export_labels")(QUIET, project=str(labelled.path), owner="you", **others)
+    assert again["path"] != done["path"]
+    assert Path(done["path"]).is_file()
 
 
 def test_an_export_job_gives_a_file_and_the_old_one_goes(labelled):
