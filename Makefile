@@ -32,9 +32,9 @@ browser: $(VENV)/.ready
 label-studio:
 	-@scripts/install_label_studio.sh
 
-# Browser and kill tests depend on timing: on a busy machine a test gets a second try, and the summary names it.
+# Browser and kill tests depend on timing: on a busy machine a test gets up to two more tries, and the summary names it.
 test: $(VENV)/.ready browser label-studio
-	timeout --kill-after=30 $(TEST_SECONDS) $(PYTEST) -m "not heavy" -n 2 --dist loadgroup --reruns 1 -r R
+	timeout --kill-after=30 $(TEST_SECONDS) $(PYTEST) -m "not heavy" -n 2 --dist loadgroup --reruns 2 -r R
 
 test-heavy: $(VENV)/.ready browser label-studio
 	$(PYTEST) -m heavy

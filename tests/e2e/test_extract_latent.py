@@ -56,8 +56,13 @@ def open_page(page, app, project):
 def choose(page, label, option):
     """Choose an option of a list; when the page runs again meanwhile, its list closes and is opened anew."""
     entry = page.get_by_role("option", name=option).first
+    lists = page.locator("[data-testid=stMultiSelect], [data-testid=stSelectbox]").filter(has_text=label)
+    tried = []
 
     def chosen():
+        if tried and lists.get_by_text(option).count():  # the click before came too late for us, but it came
+            return True
+        tried.append(label)
         page.get_by_role("combobox", name=label).first.click()
         try:
             entry.click(timeout=2000)
