@@ -43,7 +43,7 @@ def coverage_line(board: Board) -> None:
 def sentence(coverage: Mapping[str, Any], n: int) -> str:
     """Say in one sentence what `n` frames are worth: against random ones where that is known, else against stride."""
     equivalent, mean, uniform = (coverage.get(key) for key in ("equivalent_random_n", "mean", "uniform_mean"))
-    these = "This frame covers" if n == 1 else f"These {n} frames cover"
+    these = "This frame covers, as chosen," if n == 1 else f"These {n} frames cover, as chosen,"
     if isinstance(equivalent, int | float) and equivalent > n:
         return f"{these} as much of the video as **{round(equivalent)} random ones**."
     if isinstance(mean, int | float) and isinstance(uniform, int | float) and uniform > 0 and mean < uniform:

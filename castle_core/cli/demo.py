@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def demo(
-        project: Annotated[str, typer.Argument(help="Folder of the new project, or its name inside CASTLE_HOME.")],
+        project: Annotated[
+            str, typer.Argument(metavar="PROJECT", help="Folder of the new project, or its name inside CASTLE_HOME.")
+        ],
         seconds: Annotated[float, typer.Option(help="Length of each video in seconds; hours are fine.")] = 60.0,
         size: Annotated[str, typer.Option(help="Width x height in pixels.")] = "640x480",
         seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same project.")] = 0,

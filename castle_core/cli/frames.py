@@ -1,10 +1,15 @@
 """``castle export-frames``: chosen frames as PNG files in a project."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from castle_core.cli.output import JsonFlag, TerminalTask, print_json, say
+
+if TYPE_CHECKING:
+    from castle_core.projects import Project
 
 
 def register(app: typer.Typer) -> None:
@@ -13,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export_frames(
-    video: Annotated[str, typer.Argument(help="A video file, or the name of one in the project.")],
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video file, or the name of one in the project.")],
     project: Annotated[str, typer.Option("--project", help="The project: its folder, or its name in CASTLE_HOME.")],
     indices: Annotated[str, typer.Option("--indices", help="Frames to write, as 143,1156,34567.")],
     context: Annotated[int, typer.Option("--context", min=0, help="Frames on either side to write as well.")] = 2,
@@ -24,12 +29,9 @@ def export_frames(
 ) -> None:
     """Write frames of a video as PNG files and add them to its selected_frames.csv."""
     from castle_core import frames
-    from castle_core.projects import Project
 
     wanted = parse_indices(indices)
-    opened, is_new = Project.open_or_create(project)
-    if is_new:
-        say(f"Made a new project: {opened.path}")
+    opened = project_for(project, [video])
     entry = opened.require_video(video, name)
     task = TerminalTask(entry.name)
     try:
@@ -47,6 +49,29 @@ def export_frames(
             "warnings": list(result.warnings),
         }
         print_json(report)
+
+
+def project_for(project: str, videos: Sequence[str]) -> "Project":
+    """Open a project, or make it if it is not there yet and all `videos` are files that can be read.
+
+    So a mistyped name of a project does not leave an empty one behind.
+    """
+    from castle_core.errors import ProjectError
+    from castle_core.projects import Project, is_unused, resolve_project_path
+    from castle_core.video.container import open_container
+
+    path = resolve_project_path(project)
+    if is_unused(path):
+        for video in videos:
+            if not Path(video).is_file():
+                raise ProjectError(
+                    f"There is no project {path} yet, and no file {video} to make it of. Check both names."
+                )
+            open_container(Path(video))[0].close()
+    opened, is_new = Project.open_or_create(project)
+    if is_new:
+        say(f"Made a new project: {opened.path}")
+    return opened
 
 
 def parse_indices(text: str) -> list[int]:

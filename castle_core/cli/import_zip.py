@@ -72,12 +72,12 @@ def _user_name() -> str:
 
 def _open(project: str, *, create: bool) -> "Project | None":
     """Open the project; one that does not exist yet is made only when something is to be written."""
-    from castle_core.projects import Project, resolve_project_path
+    from castle_core.projects import Project, is_unused, resolve_project_path
 
     if create:
         return Project.open_or_create(project)[0]
     path = resolve_project_path(project)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if is_unused(path):
         return None
     return Project.open(project)
 

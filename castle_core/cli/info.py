@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def info(
-        video: Annotated[Path, typer.Argument(help="A video file.")],
+        video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")],
         json: JsonFlag = False,
     ) -> None:
         """Tell how many frames a video has, its size, rate and codec; the file's header is not believed."""

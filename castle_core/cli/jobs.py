@@ -47,7 +47,9 @@ def list_jobs(
         say("No jobs.")
 
 
-def show_job(job: Annotated[int, typer.Argument(help="The job's number.")], json: JsonFlag = False) -> None:
+def show_job(
+    job: Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")], json: JsonFlag = False
+) -> None:
     """Show one job with its settings and its log."""
     table = _table()
     found = table.get(job)
@@ -75,12 +77,16 @@ def show_job(job: Annotated[int, typer.Argument(help="The job's number.")], json
         print(f"  | {line}")
 
 
-def cancel_job(job: Annotated[int, typer.Argument(help="The job's number.")], json: JsonFlag = False) -> None:
+def cancel_job(
+    job: Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")], json: JsonFlag = False
+) -> None:
     """Ask the app to cancel a job that waits or runs."""
     _ask("cancel", job, json)
 
 
-def retry_job(job: Annotated[int, typer.Argument(help="The job's number.")], json: JsonFlag = False) -> None:
+def retry_job(
+    job: Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")], json: JsonFlag = False
+) -> None:
     """Ask the app to start a failed or cancelled job again."""
     _ask("retry", job, json)
 

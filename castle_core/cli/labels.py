@@ -63,7 +63,9 @@ def export(
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(help="CollectedData.csv, DeepLabCut's .h5, COCO .json, .slp, or a folder with labeled-data."),
+        typer.Argument(
+            metavar="FILE", help="CollectedData.csv, DeepLabCut's .h5, COCO .json, .slp, or a folder with labeled-data."
+        ),
     ],
     project: ProjectOption,
     keep: Annotated[

@@ -47,14 +47,18 @@ def list_models(json_: JsonFlag = False) -> None:
             typer.echo(f"{'':<30} {row['advice']}")
 
 
-def get(name: Annotated[str, typer.Argument(help="A name of `castle models list`, or a hub id.")]) -> None:
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `castle models list`, or a hub id.")],
+) -> None:
     """Download a model and pin the version that came."""
     from castle_core.encoders import get_model
 
     say(f"{name} is in {get_model(name)}")
 
 
-def add(path: Annotated[Path, typer.Argument(help="A folder saved by transformers, or a .pth checkpoint.")]) -> None:
+def add(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder saved by transformers, or a .pth checkpoint.")],
+) -> None:
     """Copy a model into the models' folder, after checking that it loads."""
     from castle_core.encoders import add_model
 

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="CASTLE's mask_list.h5.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CASTLE's mask_list.h5.")],
     project: ProjectOption,
     video: VideoOption,
     json_: JsonFlag = False,

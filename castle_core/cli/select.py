@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from castle_core.cli.frames import project_for
 from castle_core.cli.output import JsonFlag, TerminalTask, print_json, say
 
 if TYPE_CHECKING:
@@ -105,11 +106,7 @@ def _path_of(name: str) -> Path:
 def _in_project(project: str | None, videos: Sequence[str]) -> "tuple[Project | None, list[VideoEntry]]":
     if project is None:
         return None, []
-    from castle_core.projects import Project
-
-    opened, is_new = Project.open_or_create(project)
-    if is_new:
-        say(f"Made a new project: {opened.path}")
+    opened = project_for(project, videos)
     opened.require_writable()
     return opened, [opened.require_video(name) for name in videos]
 

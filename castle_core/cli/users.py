@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="User name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="User name.")],
     password_file: PasswordFile = None,
     json: JsonFlag = False,
 ) -> None:
@@ -36,7 +36,7 @@ def add(
         print_json({"user": name, "new": new})
 
 
-def remove(name: Annotated[str, typer.Argument(help="User name.")], json: JsonFlag = False) -> None:
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="User name.")], json: JsonFlag = False) -> None:
     """Remove a user; that user is logged out everywhere."""
     from castle_core.users import UserTable
 

@@ -47,3 +47,8 @@ def resolve_project_path(project: str | os.PathLike[str]) -> Path:
     if not at_home.is_dir() and here.is_dir():
         return here
     return at_home
+
+
+def is_unused(path: Path) -> bool:
+    """Say whether nothing is at a path, or an empty folder: a project can be made there."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))

@@ -16,7 +16,7 @@ from castle_core.labelled import LabelRow, all_label_files, read_label_file
 from castle_core.progress import QUIET, Task
 from castle_core.projects import adding, castle_registry
 from castle_core.projects.documents import read_document, update_document
-from castle_core.projects.places import is_project, resolve_project_path
+from castle_core.projects.places import is_project, is_unused, resolve_project_path
 from castle_core.projects.videos import VideoEntry, list_videos
 from castle_core.state import castle_state
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from castle_core.video import Video
 
 FORMAT_VERSION = 1
+LATENT_PLACES = ("latent/*.npz", "latent/*/*.npz", "latent/*/*_map.h5")
+"""Where latent files lie in a project: one row a frame, and feature maps."""
 _SAME_TIME_NS = 2_000_000_000  # some file systems keep times to two seconds only
 
 
@@ -120,7 +122,7 @@ class Project:
     def open_or_create(cls, project: str | os.PathLike[str]) -> tuple["Project", bool]:
         """Open a project, or make it if there is nothing or an empty folder; True is returned where it is new."""
         path = resolve_project_path(project)
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        if is_unused(path):
             return cls.create(path), True
         return cls.open(path), False
 
@@ -443,6 +445,6 @@ class Project:
         for path in all_label_files(self.path):
             with contextlib.suppress(LabelError):
                 labelled |= {(row.folder, row.name) for row in read_label_file(path).rows}
-        latents = {*self.path.glob("latent/*.npz"), *self.path.glob("latent/*/*.npz")}
+        latents = {path for place in LATENT_PLACES for path in self.path.glob(place)}
         selected = sum(len(self.selected(stem)) for stem in self.frame_folders())
         return ProjectCounts(len(self.videos()), selected, len(labelled), len(latents))
