@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from castle_core.projects.documents import read_document
 if TYPE_CHECKING:
     from castle_core.projects import Project
 
+_COPIES_KEPT = 50
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -172,7 +174,7 @@ def add_frame(project: "Project", board_id: str, video: str, frame_index: int) -
 
 
 def write_board(project: "Project", board_id: str, task: Task = QUIET, *, who: str = "") -> Written:
-    """Write the kept and pinned frames of a board as a round, and take it off the shelf.
+    """Write the kept and pinned frames of a board as a round, and take it off the shelf (see `restore_board`).
 
     Running it again after a crash completes the same round. While it is written the board cannot be edited.
 
@@ -210,8 +212,40 @@ def write_board(project: "Project", board_id: str, task: Task = QUIET, *, who: s
                 if path.exists():
                     atomic_write_json(path, replace(board, writing_by="").to_json())
             raise
-        discard_board(project, board_id)
+        with locked(path):
+            os.replace(path, _written_copy(path))
+        _forget_oldest(path)
     return written
+
+
+def _written_copy(path: Path) -> Path:
+    """Where a board lies after it was written, in case its round is taken back."""
+    return make_folder(path.parent / "written") / path.name
+
+
+def _forget_oldest(path: Path) -> None:
+    copies = sorted(_written_copy(path).parent.glob("*.json"), key=lambda copy: copy.stat().st_mtime_ns)
+    for copy in copies[:-_COPIES_KEPT]:
+        copy.unlink(missing_ok=True)
+
+
+def restore_board(project: "Project", board_id: str) -> Board | None:
+    """Put a board that was written on the shelf again, with all that was dropped, pinned, swapped and added.
+
+    Returns
+    -------
+    Board or None
+        None if it waits already, or the round was not written from a board of the last fifty.
+    """
+    path = _path(project, board_id)
+    with locked(path):
+        copy = _written_copy(path)
+        if path.exists() or not copy.is_file():
+            return None
+        board = replace(board_from_json(read_document(copy)), writing_by="")
+        atomic_write_json(copy, board.to_json())
+        os.replace(copy, path)
+    return board
 
 
 def _export(project: "Project", board: Board, task: Task, who: str) -> Written:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castle_core import boards
-from castle_core.boards import Alternative, Board, BoardVideo, Entry
+from castle_core.boards import Alternative, Board, BoardVideo, Entry, shelf
 from castle_core.boards.board import board_from_json
 from castle_core.errors import (
     ConfigError,
@@ -24,7 +24,7 @@ from castle_core.errors import (
     SelectionError,
 )
 from castle_core.files import locked
-from castle_core.frames import export_frames, list_rounds, read_record
+from castle_core.frames import export_frames, list_rounds, read_record, undo_round
 from castle_core.progress import Task
 
 
@@ -215,6 +215,37 @@ def test_writing_a_board(project):
     assert boards.written_before(project, "b2") is None
     with pytest.raises(ProjectError, match="not waiting any more"):
         boards.write_board(project, "b1")
+
+
+def test_undo_brings_the_board_back_as_it_was(project):
+    boards.save_board(project, _board(stems=("mouse", "rat")))
+    boards.set_state(project, "b1", [0], "drop")
+    boards.set_state(project, "b1", [2], "pin")
+    boards.swap_frame(project, "b1", 1)
+    before = boards.load_board(project, "b1")
+    assert boards.restore_board(project, "b1") is None  # it waits
+    boards.write_board(project, "b1")
+    first = {stem: list(project.selected(stem)) for stem in ("mouse", "rat")}
+    undo_round(project, "b1")
+    assert boards.restore_board(project, "b1") == before
+    assert boards.load_board(project, "b1") == before
+    assert boards.write_board(project, "b1").written == 5
+    assert {stem: list(project.selected(stem)) for stem in ("mouse", "rat")} == first
+    assert [each.info.id for each in list_rounds(project)] == ["b1"]
+    assert boards.restore_board(project, "no-such-board") is None
+
+
+def test_only_the_last_written_boards_are_kept_for_undo(project, monkeypatch):
+    monkeypatch.setattr(shelf, "_COPIES_KEPT", 2)
+    for number in range(4):
+        boards.save_board(project, _board(f"b{number}", frames=(number, 20 + number)))
+        boards.write_board(project, f"b{number}")
+    assert [boards.restore_board(project, f"b{number}") is not None for number in range(4)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_progress_names_each_video_once(project):
