@@ -7,7 +7,7 @@ from ui.hard_source import hard_source
 from ui.project_chooser import require_project
 from ui.source_choice import HARD, VIDEOS, source_choice
 from ui.video_source import video_source
-from ui.written_panel import green_line, rounds_panel
+from ui.written_panel import green_line, rounds_panel, take_green_line_away
 from ui.zip_source import zip_source
 
 project = require_project()
@@ -15,7 +15,7 @@ st.title("Extract frames", anchor=False)
 boards = waiting_boards(project)
 st.caption(f"{waiting_line(boards)} Nothing is written until you accept them.")
 green_line(project)
-source = source_choice()
+source = source_choice(on_change=take_green_line_away)
 waiting = bool(boards)
 if source == VIDEOS:
     video_source(project, boards_wait=waiting)

@@ -247,7 +247,9 @@ def _axes(value: Mapping[str, Any]) -> _Points:
     down = _number(value, "scaleY", 1) * (-1 if value.get("flipY") else 1)
     angle = math.radians(_number(value, "angle", 0))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return turn @ np.diag([across, down]) @ np.array([[1, math.tan(math.radians(_number(value, "skewX", 0)))], [0, 1]])
+    skew = np.array([[1, math.tan(math.radians(_number(value, "skewX", 0)))], [0, 1]])
+    axes: _Points = turn @ np.diag([across, down]) @ skew
+    return axes
 
 
 def _centre(value: Mapping[str, Any], extent: _Points) -> _Points:
@@ -258,7 +260,8 @@ def _centre(value: Mapping[str, Any], extent: _Points) -> _Points:
     shares = np.array([_ORIGIN[value.get("originX", "left")], _ORIGIN[value.get("originY", "top")]])
     angle = math.radians(_number(value, "angle", 0))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return np.array([_number(value, "left"), _number(value, "top")]) + turn @ ((0.5 - shares) * full)
+    centre: _Points = np.array([_number(value, "left"), _number(value, "top")]) + turn @ ((0.5 - shares) * full)
+    return centre
 
 
 def _placed(value: Mapping[str, Any], points: _Points) -> _Points:

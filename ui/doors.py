@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from castle_core.errors import CastleError
+from castle_core.files import safe_name
 from castle_core.projects import Project
 from castle_core.state import castle_home
 from ui.job_panel import ACTIVE, live_bar
@@ -70,8 +71,10 @@ def _new_project() -> None:
             try:
                 if not name.strip():
                     raise CastleError("Give the project a name.")
+                if name.strip().startswith("."):
+                    raise CastleError("A name with a dot in front would hide the project. Please choose another name.")
                 names = [part.strip() for part in keypoints.split(",") if part.strip()]
-                _open(Project.create(castle_home() / name.strip(), keypoints=names).path)
+                _open(Project.create(castle_home() / safe_name(name.strip()), keypoints=names).path)
             except CastleError as error:
                 st.error(plain(str(error)))
 

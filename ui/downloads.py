@@ -1,5 +1,6 @@
-"""Routes for files that are too big for a download button: the frames of a video as a zip."""
+"""Files that are too big for a download button: links to them, and the route for the frames of a video as a zip."""
 
+import html
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -16,6 +17,14 @@ from ui.sessions import sealed, unseal
 from ui.settings import prefix
 
 ENDPOINT = "/api/downloads"
+
+
+def download_link(address: str, words: str) -> str:
+    """Return the HTML of a link that looks like a button and saves what is at `address`."""
+    return (
+        f'<a class="castle-download" href="{html.escape(address, quote=True)}" download>'
+        f"<span>{html.escape(words)}</span></a>"
+    )
 
 
 def frames_zip_url(project: Project, stem: str, *, user: str | None = None) -> str:

@@ -96,7 +96,7 @@ def project_panel(project: Project | None) -> None:
         counts = project.counts()
         st.caption(
             f"{counted(counts.videos, 'video')} · {counted(counts.selected, 'frame')} selected · "
-            f"{counts.labelled:,} labelled · {counted(counts.latents, 'latent')}"
+            f"{counts.labelled:,} labelled · {counted(counts.latents, 'latent file')}"
         )
         if project.read_only:
             st.caption(":material/lock: Read-only: frames can be looked at, not written.")

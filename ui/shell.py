@@ -9,6 +9,7 @@ from ui.machine_panel import machine_panel
 from ui.people import user_panel
 from ui.project_chooser import open_project, project_panel, settle_project
 from ui.words import plain
+from ui.written_panel import take_green_line_away
 
 PAGES = [
     ("pages/extract_frames.py", "Extract frames", ":material/photo_library:"),
@@ -41,6 +42,8 @@ def main() -> None:
     if project is None:
         doors()
         return
+    if page.title != PAGES[0][1]:
+        take_green_line_away()
     try:
         page.run()
     except CastleError as error:
@@ -60,13 +63,16 @@ button[data-variant="segmented_control"],button[data-variant="pills"]{color:inhe
 .st-key-machine-panel p{font-variant-numeric:tabular-nums}
 .castle-histogram{height:2.2rem;margin:0 .35rem;display:flex;align-items:flex-end;gap:1px;border-bottom:1px solid #8888}
 .castle-histogram i{flex:1}.castle-histogram .above{background:#10827a}.castle-histogram .below{background:#8a9694}
-.castle-download{display:block;text-align:center;padding:.5rem .9rem;border:1px solid #8886;border-radius:.5rem;
+.castle-download{display:flex;justify-content:center;align-items:center;gap:.4rem;overflow-wrap:anywhere;
+padding:.5rem .9rem;border:1px solid #8886;border-radius:.5rem;
 color:inherit!important;text-decoration:none!important}
 .castle-download:hover{border-color:#0f766e}
 .castle-download,.st-key-user-panel a{font-size:.875rem}.st-key-user-panel a{color:inherit!important}
+.castle-download::before{content:"download" / "";font:1.25rem/1 "Material Symbols Rounded";font-feature-settings:"liga"}
+:is(.st-key-canvas-tool,.st-key-inspector-layout,.st-key-inspector-colour) button{min-height:2.5rem}
 .castle-drawn{width:100%;border-radius:.5rem;display:block}
 .st-key-latent-presets button{padding:.25rem .4rem}
-.st-key-latent-presets button *{white-space:normal;overflow:visible}.st-key-latent-presets button p{font-size:.875rem}
+.st-key-latent-presets button *{white-space:normal;overflow:visible}.st-key-latent-presets button p{font-size:.8125rem}
 [data-testid="stSelectbox"] label,[data-testid="stSelectbox"] label p{color:inherit!important}
 .castle-check{width:100%;border-collapse:collapse;font-size:.875rem}
 .castle-check :is(th,td){text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;border-bottom:1px solid #8884}

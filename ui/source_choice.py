@@ -1,5 +1,7 @@
 """Where frames come from, in the words that users know."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 VIDEOS = "Upload videos and automatically extract random frames"
@@ -15,8 +17,8 @@ _HELP = f"""
 """
 
 
-def source_choice() -> str:
-    """Ask for the source; it stays chosen when the user comes back to the page."""
+def source_choice(on_change: Callable[[], None]) -> str:
+    """Ask for the source; it stays chosen when the user comes back to the page. `on_change` is told of another one."""
     return str(
         st.segmented_control(
             "Where do the frames come from?",
@@ -25,6 +27,7 @@ def source_choice() -> str:
             required=True,
             help=_HELP,
             key="source",
+            on_change=on_change,
             persist_state="session",
         )
     )

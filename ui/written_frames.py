@@ -1,6 +1,5 @@
 """The frames that were written, by video: pictures, what is labelled, where they lie, and all of them as a zip."""
 
-import html
 from typing import Any
 
 import streamlit as st
@@ -11,7 +10,7 @@ from castle_core.machine import clock
 from castle_core.projects import Project
 from ui import media
 from ui.components.gallery import gallery
-from ui.downloads import frames_zip_url
+from ui.downloads import download_link, frames_zip_url
 from ui.pictures import labelled_frames, picture, timeline_of
 from ui.words import code, counted
 
@@ -23,10 +22,11 @@ def videos_with_frames(project: Project) -> list[str]:
 
 def overview(project: Project, stems: list[str]) -> None:
     """Show one line a video: how many frames, how many of them labelled, and where they lie."""
-    rows = []
+    rows, counts = [], []
     for stem in stems:
         selected, labelled = project.selected(stem), set(labelled_frames(project, stem))
         done = sum(frame in labelled for frame in selected)
+        counts.append((len(selected), done))
         rows.append(
             {
                 "video": stem,
@@ -36,7 +36,7 @@ def overview(project: Project, stems: list[str]) -> None:
                 "folder": str(project.frames_folder(stem)),
             }
         )
-    total, done = sum(row["frames"] for row in rows), sum(row["labelled"] for row in rows)
+    total, done = sum(n for n, _ in counts), sum(n for _, n in counts)
     st.markdown(
         f"**{counted(total, 'frame')}** of {counted(len(stems), 'video')} selected, **{done:,} labelled**, "
         f"{total - done:,} to label."
@@ -57,11 +57,7 @@ def frames_of(project: Project, stem: str) -> None:
         st.caption("Folder (copy with the button at its right end)")
         st.code(str(folder), language=None, wrap_lines=True)
     with right:
-        address = html.escape(frames_zip_url(project, stem), quote=True)
-        st.html(
-            f'<a class="castle-download" href="{address}" download>'
-            '<span aria-hidden="true">⬇</span> Download as zip</a>'
-        )
+        st.html(download_link(frames_zip_url(project, stem), "Download as zip"))
     try:
         selected = project.selected(stem)
         labelled = project.labelled(stem)

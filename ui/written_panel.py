@@ -2,26 +2,34 @@
 
 import streamlit as st
 
+from castle_core.boards import restore_board
 from castle_core.errors import CastleError
 from castle_core.frames import RoundSummary, list_rounds, remove_frame, undo_round
 from castle_core.machine import clock
 from castle_core.projects import Project
 from ui.job_panel import last_ended
+from ui.people import current_user
 from ui.pictures import picture, timeline_of
+from ui.server import jobs
 from ui.words import counted, plain
 
 NEXT = "Proceed to the next tab to label frames"
 _WRITERS = ("write_board", "choose_frames", "import_zips", "suggest")
+_STARTED_HERE = (*_WRITERS, "inspect_zips")
+_SHOWN, _SEEN = "green-shown", "green-seen"
 
 
 def green_line(project: Project) -> None:
-    """Say what the last writing job has written, where it lies, and where to go on; dismissed by the user."""
+    """Say what the last writing job has written, where it lies, and where to go on.
+
+    It goes with the user's next action: another job of this page, another source, another page, an undo, or Dismiss.
+    """
     if note := st.session_state.pop("undo-note", None):
         st.info(plain(note), icon=":material/undo:")
     job = last_ended(_WRITERS, project=str(project.path))
     if job is None or job.state != "finished" or not job.result or "written" not in job.result:
         return
-    if st.session_state.get("green-seen", 0) >= job.id:
+    if st.session_state.get(_SEEN, 0) >= job.id or _went_on(project, job.id):
         return
     written, kept = int(job.result["written"]), int(job.result.get("kept") or 0)
     folders = [str(folder) for folder in job.result.get("directories") or ()]
@@ -29,6 +37,7 @@ def green_line(project: Project) -> None:
     round_id = str(job.result.get("round_id") or job.result.get("round") or "")
     if round_id and round_id not in {each.info.id for each in list_rounds(project)}:
         return
+    st.session_state[_SHOWN] = job.id
     with st.container(key="green-line"):
         before = f" {counted(kept, 'frame was', 'frames were')} there already." if kept else ""
         st.success(f"**{counted(written, 'frame')} written.**{before} {NEXT}.", icon=":material/check_circle:")
@@ -45,18 +54,28 @@ def green_line(project: Project) -> None:
                     on_click=_undo,
                     args=(str(project.path), round_id),
                 )
-            st.button("Dismiss", key=f"green-{job.id}", type="tertiary", on_click=_seen, args=(job.id,))
+            st.button("Dismiss", key=f"green-{job.id}", type="tertiary", on_click=take_green_line_away)
         for folder in folders[:3] or [str(project.path / "labeled-data")]:
             st.code(folder, language=None, wrap_lines=True)
 
 
-def _seen(number: int) -> None:
-    st.session_state["green-seen"] = number
+def take_green_line_away() -> None:
+    """Forget the green line that was shown."""
+    st.session_state[_SEEN] = max(st.session_state.get(_SEEN, 0), st.session_state.get(_SHOWN, 0))
+
+
+def _went_on(project: Project, number: int) -> bool:
+    """Say whether the user has started another job of this page since."""
+    later = jobs().list(project=str(project.path), limit=30)
+    return any(job.id > number and job.kind in _STARTED_HERE and job.owner == current_user() for job in later)
 
 
 def _undo(project: str, round_id: str) -> None:
+    take_green_line_away()
     try:
-        report = undo_round(Project.open(project), round_id)
+        opened = Project.open(project)
+        report = undo_round(opened, round_id)
+        board = restore_board(opened, round_id)
     except CastleError as error:
         st.session_state["undo-note"] = str(error)
         return
@@ -64,6 +83,8 @@ def _undo(project: str, round_id: str) -> None:
     st.session_state["undo-note"] = f"{counted(report.n_removed, 'frame')} taken back." + (
         f" {counted(stay, 'labelled frame')} stayed." if stay else ""
     )
+    if board is not None:
+        st.session_state["undo-note"] += " The board waits again, as it was."
 
 
 def rounds_panel(project: Project) -> None:
@@ -138,6 +159,7 @@ def _remove_one(project: Project) -> None:
 
 
 def _remove(project: str, stem: str, frame: int) -> None:
+    take_green_line_away()
     try:
         remove_frame(Project.open(project), stem, frame)
         st.session_state["undo-note"] = f"Frame {frame} of {stem} removed."

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from castle_core.errors import CastleError
 from castle_core.files import nfc
 from castle_core.latents.npz import read_companions
+from castle_core.projects import LATENT_PLACES
 
 if TYPE_CHECKING:
     from castle_core.projects import Project
 
 Kind = Literal["rows", "map"]
-_PLACES = ("latent/*.npz", "latent/*/*.npz", "latent/*/*_map.h5")
 _NAME = re.compile(r"(?P<stem>.+)_ROI_(?P<roi>\d+)_(?P<rest>.+)")
 _POOLINGS = {
     "roi-mean": "ROI mean",
@@ -69,7 +69,7 @@ def list_latent_files(project: "Project") -> tuple[LatentFile, ...]:
     stems = {video.stem for video in project.videos()}
     registered = _registered(project)
     found = []
-    for pattern in _PLACES:
+    for pattern in LATENT_PLACES:
         for path in project.path.glob(pattern):
             found.append(_describe(project, path, stems, registered))
     return tuple(sorted(found, key=lambda file: (file.stem, file.model, file.relative)))
@@ -90,7 +90,7 @@ def find_latent_file(project: "Project", relative: str) -> LatentFile:
 def latent_path(project: "Project", relative: str) -> Path:
     """Return the path of a listed file, without looking into it; raises as `find_latent_file` does."""
     place = PurePosixPath(relative)
-    listed = any(len(place.parts) == each.count("/") + 1 and place.match(each) for each in _PLACES)
+    listed = any(len(place.parts) == each.count("/") + 1 and place.match(each) for each in LATENT_PLACES)
     path = project.path / place
     if not listed or ".." in place.parts or not path.is_file():
         raise CastleError(f"There is no latent file {relative} any more. Choose another one.")

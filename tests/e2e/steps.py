@@ -67,6 +67,7 @@ def wait_for_board(page: Page) -> Locator:
 
 def write(page: Page, n: int) -> None:
     """Write the board and wait for the green line."""
+    settle(page)
     page.get_by_role("button", name=f"Write {n} frame").last.click()
     expect(page.get_by_text(f"{n} frames written.")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("Proceed to the next tab to label frames")).to_be_visible()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from steps import (
+    EXTRACT,
     extract_button,
     fresh,
     open_project,
@@ -56,6 +57,9 @@ def test_demo_from_the_empty_app(page, app, tmp_path):
     page.get_by_role("link", name="Label export").last.click()
     expect(page.get_by_role("heading", name="Label export")).to_be_visible()
     expect(page.locator(".board li")).to_have_count(6)
+    page.get_by_role("link", name=EXTRACT).first.click()
+    expect(extract_button(page)).to_be_visible()
+    expect(page.get_by_text("frames written.")).to_be_hidden()
 
 
 def test_real_video_from_a_server_folder(page, app, share, tmp_path):
@@ -105,7 +109,7 @@ def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, sho
     for _ in range(6):
         page.keyboard.press("Shift+ArrowRight")
     expect(start).to_have_attribute("aria-valuenow", "60")
-    page.get_by_role("button", name="Leave out from here").focus()
+    page.get_by_role("button", name="Leave out").focus()
     page.keyboard.press("x")
     for _ in range(9):
         page.keyboard.press("Shift+ArrowRight")
@@ -142,7 +146,8 @@ def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, sho
     assert not set(written) & set(range(60, 151))
     assert len(list((project / "labeled-data" / "walk").glob("*.png"))) > 5
     page.get_by_role("button", name="Undo this round").click()
-    expect(page.get_by_text("5 frames taken back.")).to_be_visible()
+    expect(page.get_by_text("5 frames taken back. The board waits again, as it was.")).to_be_visible()
+    expect(wait_for_board(page)).to_have_count(6)
     assert not list((project / "labeled-data").glob("walk/*.png"))
 
     page.get_by_text("Review before writing").click()

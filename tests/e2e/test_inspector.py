@@ -82,6 +82,36 @@ def test_lasso_to_labelling(page, app, looked_at):
     assert not set(frames) & set(range(40, 50))
 
 
+def test_a_finger_scrolls_over_the_map_and_draws_only_when_asked(chromium, app, looked_at):
+    def swipe(corners):
+        for place, (x, y) in enumerate(corners):
+            kind = "touchMove" if place else "touchStart"
+            devices.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        devices.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def in_the_middle():
+        field.evaluate("e => e.scrollIntoView({block: 'center'})")
+        box = field.bounding_box()
+        return box["x"], box["y"], box["width"], box["height"]
+
+    context = chromium.new_context(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    devices = context.new_cdp_session(page)
+    field = open_inspector(page, app)
+    left, top, width, height = in_the_middle()
+    swipe([(left + width / 2, top + height * 0.9 - 12 * step) for step in range(14)])
+    until(lambda: field.bounding_box()["y"] < top - 20, "scrolling")
+    expect(page.get_by_role("button", name="Clear lasso")).to_be_hidden()
+    page.get_by_role("button", name="Lasso", exact=True).click()
+    left, top, width, height = in_the_middle()
+    corners = [(0.02, 0.02), (0.45, 0.02), (0.45, 0.98), (0.02, 0.98), (0.02, 0.02)]
+    swipe([(left + x * width, top + y * height) for x, y in corners])
+    expect(page.get_by_text("inside the lasso", exact=False).first).to_be_visible()
+    expect(page.get_by_role("button", name="Clear lasso")).to_be_visible()
+    assert abs(field.bounding_box()["y"] - top) < 2
+    context.close()
+
+
 def test_one_frame_in_all_views_by_keyboard(page, app, looked_at):
     field = open_inspector(page, app)
     field.focus()

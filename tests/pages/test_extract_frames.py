@@ -8,7 +8,9 @@ from conftest_pages import board_of
 from castle_core.boards import list_boards, save_board
 from castle_core.frames import export_frames, new_round
 from castle_core.jobs import JobTable
+from castle_core.jobs.ledger import Ledger
 from castle_core.projects import Project
+from ui.source_choice import HARD, VIDEOS, ZIPS
 
 
 def labels(elements):
@@ -118,6 +120,31 @@ def test_a_failed_job_is_told_at_its_place(run, project):
     assert not at.exception
 
 
+def test_the_green_line_goes_with_the_next_action(run, project):
+    def write(frame):
+        done = export_frames(project, "walk", [frame], context=0, round_info=new_round("kmeans"))
+        number = table.submit("choose_frames", project=str(project.path), settings={}, owner="local")
+        assert ledger.begin_next("cpu", "w") is not None
+        ledger.end(number, 1, "finished", result={"written": len(done.written), "videos": ["walk"]})
+
+    def shown(at):
+        return any("frame written" in text.value for text in at.success)
+
+    table = JobTable()
+    ledger = Ledger(table)
+    write(5)
+    at = run("mice")
+    assert shown(at)
+    assert shown(at.number_input(key="frames-per-video").set_value(3).run())
+    assert not shown(at.segmented_control(key="source").set_value(ZIPS).run())  # another source
+    write(30)
+    assert shown(at.run())
+    at.segmented_control(key="source").set_value(VIDEOS).run()
+    write(50)
+    assert shown(at.run())
+    assert not shown(at.button(key="extract").click().run())  # the next job
+
+
 def test_a_video_that_is_gone_is_named(run, project, tmp_path, film):
     other = tmp_path / "far.mp4"
     other.write_bytes(film.read_bytes())
@@ -129,8 +156,6 @@ def test_a_video_that_is_gone_is_named(run, project, tmp_path, film):
 
 
 def test_zip_and_hard_sources_teach_when_there_is_nothing(run, project):
-    from ui.source_choice import HARD, ZIPS
-
     at = run("mice")
     at.segmented_control(key="source").set_value(ZIPS).run()
     assert not at.exception
@@ -148,6 +173,8 @@ def test_label_export_lists_what_was_written(run, project):
     assert not at.exception
     assert str(project.frames_folder("walk")) in [code.value for code in at.code]
     assert any("**2 frames**" in text.value for text in at.markdown)
+    order = [getattr(each, "value", "") for each in at.main]
+    assert order.index(str(project.frames_folder("walk"))) < order.index("Connect to Label Studio")
 
 
 def test_the_session_keeps_only_plain_values(run, project):

@@ -27,6 +27,10 @@ def test_create_open_and_find():
     assert again.keypoints == ("nose", "tail")
     assert again.skeleton == (("nose", "tail"),)
     assert again.counts() == ProjectCounts(0, 0, 0, 0)
+    (made.path / "latent" / "hog").mkdir(parents=True)
+    for name in ("a_ROI_1_hog.npz", "a_ROI_1_hog.npz.json", "a_ROI_1_hog_map.h5"):
+        (made.path / "latent" / "hog" / name).touch()
+    assert again.counts().latents == 2
     assert json.loads((made.path / "project.json").read_text())["created"]
     Project.create(castle_home() / "Another one")
     (castle_home() / "not-a-project").mkdir()
@@ -186,6 +190,11 @@ def test_linking_never_touches_the_source(project, tmp_path):
     text.touch()
     with pytest.raises(NameRefusedError, match="does not look like a video"):
         project.link_video(text)
+    renamed = tmp_path / "notes.mp4"
+    renamed.write_text("this is no video")
+    with pytest.raises(VideoError, match=r"notes\.mp4 is not a video"):
+        project.link_video(renamed)
+    assert {each.name for each in project.videos()} == {"mouse.mp4", "rat.mp4", "cat.mp4"}
 
 
 def test_a_second_video_of_a_stem_gets_an_offer(project, tmp_path):

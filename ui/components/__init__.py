@@ -1,11 +1,20 @@
 """Our own browser components (Streamlit components v2): plain HTML, CSS and JavaScript beside each module."""
 
 from pathlib import Path
+from typing import TypedDict
 
 _FOLDER = Path(__file__).parent
 
 
-def source(name: str, *, with_strip: bool = False, with_colours: bool = False) -> dict[str, str]:
+class Source(TypedDict):
+    """A component's text, as `streamlit.components.v2.component` takes it."""
+
+    html: str
+    css: str
+    js: str
+
+
+def source(name: str, *, with_strip: bool = False, with_colours: bool = False) -> Source:
     """Read a component's three files.
 
     Parameters
@@ -19,13 +28,16 @@ def source(name: str, *, with_strip: bool = False, with_colours: bool = False) -
 
     Returns
     -------
-    dict
-        ``html``, ``css`` and ``js``, as `streamlit.components.v2.component` takes them.
+    Source
     """
-    text = {kind: (_FOLDER / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
+    text = Source(html=_read(f"{name}.html"), css=_read(f"{name}.css"), js=_read(f"{name}.js"))
     if with_colours:
-        text["js"] = (_FOLDER / "colours.js").read_text(encoding="utf-8") + text["js"]
+        text["js"] = _read("colours.js") + text["js"]
     if with_strip:
-        text["css"] = (_FOLDER / "strip.css").read_text(encoding="utf-8") + text["css"]
-        text["js"] = (_FOLDER / "strip.js").read_text(encoding="utf-8") + text["js"]
+        text["css"] = _read("strip.css") + text["css"]
+        text["js"] = _read("strip.js") + text["js"]
     return text
+
+
+def _read(file: str) -> str:
+    return (_FOLDER / file).read_text(encoding="utf-8")

@@ -26,19 +26,7 @@ function load(root, me) {
   seek(root, me, me.data.at);
 }
 function seek(root, me, frame) {
-  me.at = clampTo(Math.round(frame), 0, me.data.n_frames - 1);
-  const video = root.querySelector("video");
-  if (me.stills) {
-    clearTimeout(me.stillTimer);
-    me.stillTimer = setTimeout(() => {
-      const still = root.querySelector(".still");
-      still.src = me.data.poster.replace("FRAME", String(me.at));
-      still.alt = `${me.data.title}, frame ${me.at}`;
-    }, 30);
-  } else {
-    video.pause();
-    video.currentTime = (fileTime(me, me.at) + fileTime(me, me.at + 1)) / 2;
-  }
+  seekTo(root, me, frame);
   paint(root, me);
 }
 // One piece: width, height, n (16 bits each), n bytes that say what was tracked, then n masks of a byte a pixel.

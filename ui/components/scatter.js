@@ -67,7 +67,7 @@ function draw(root, me) {
     for (let j = py * W + px; j < (py + size) * W; j += W) for (let i = j; i < j + size; i++) out[i] = colour;
   }
   pen.putImageData(image, 0, 0);
-  root.querySelector(".say").textContent = me.view.s > 1 ? `${seen} of ${n} frames in sight` : "Drag around points to choose them; the wheel zooms";
+  root.querySelector(".say").textContent = me.view.s > 1 ? `${seen} of ${n} frames in sight` : matchMedia("(hover:none)").matches ? "Tap a point, or press Lasso and draw around points" : "Drag around points to choose them; the wheel zooms";
   over(root, me);
 }
 function over(root, me) {
@@ -122,6 +122,7 @@ function setUp(root, me) {
   canvas.addEventListener("pointerdown", event => {
     if (!me.points) return;
     me.down = at(event); me.moved = false; me.pan = event.shiftKey || event.button === 1;
+    me.tapOnly = event.pointerType === "touch" && !me.byFinger;  // a finger scrolls the page unless it is asked to draw
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", event => {
@@ -129,6 +130,7 @@ function setUp(root, me) {
     const [x, y] = at(event);
     if (me.down) {
       if (!me.moved && Math.hypot(x - me.down[0], y - me.down[1]) < 5) return;
+      if (me.tapOnly) { me.moved = true; return; }
       if (me.pan) { me.view.x -= (x - me.down[0]) / me.w / me.view.s; me.view.y -= (y - me.down[1]) / me.h / me.view.s; me.down = [x, y]; me.moved = true; return draw(root, me); }
       if (!me.moved) { me.moved = true; me.drawing = true; me.lasso = [toMap(me, ...me.down)]; }
       me.lasso.push(toMap(me, x, y));
@@ -156,7 +158,8 @@ function setUp(root, me) {
     const click = !me.moved;
     me.down = null; me.drawing = false;
     if (click) { const frame = nearestTo(me, ...at(event), 14); if (frame >= 0) choose(root, me, frame); return; }
-    if (me.pan || !me.lasso) return;
+    if (me.pan || me.tapOnly || !me.lasso) return;
+    drawByFinger(root, me, false);
     const step = Math.ceil(me.lasso.length / 200);
     me.lasso = me.lasso.filter((_, i) => i % step === 0);
     sendLasso(root, me);
@@ -178,8 +181,14 @@ function setUp(root, me) {
     if (what === "in") zoom(root, me, 1.6);
     if (what === "out") zoom(root, me, 1 / 1.6);
     if (what === "all") { me.view = {x: 0, y: 0, s: 1}; draw(root, me); }
+    if (what === "draw") drawByFinger(root, me, !me.byFinger);
     if (what === "drop") { me.lasso = null; sendLasso(root, me); }
   });
+}
+function drawByFinger(root, me, on) {
+  me.byFinger = on;
+  root.querySelector("[data-do=draw]").setAttribute("aria-pressed", String(on));
+  root.querySelector(".field").classList.toggle("drawing", on);
 }
 function sendLasso(root, me) {
   over(root, me);

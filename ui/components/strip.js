@@ -58,3 +58,19 @@ function lookup(knots, value, from, to) {
 }
 const fileTime = (me, frame) => lookup(me.data.knots, frame, 0, 1);
 const frameAt = (me, seconds) => clampTo(Math.floor(lookup(me.data.knots, seconds, 1, 0) + 1e-3), 0, me.data.n_frames - 1);
+// Shows one frame in the player's <video>, or as a single picture of the server where me.stills is set.
+function seekTo(root, me, frame) {
+  me.at = clampTo(Math.round(frame), 0, me.data.n_frames - 1);
+  const video = root.querySelector("video");
+  if (me.stills) {
+    clearTimeout(me.stillTimer);
+    me.stillTimer = setTimeout(() => {
+      const still = root.querySelector(".still");
+      still.src = me.data.poster.replace("FRAME", String(me.at));
+      still.alt = `${me.data.title}, frame ${me.at}`;
+    }, 30);
+  } else {
+    video.pause();
+    video.currentTime = (fileTime(me, me.at) + fileTime(me, me.at + 1)) / 2;
+  }
+}

@@ -35,19 +35,7 @@ function load(root, me, frame) {
   seek(root, me, frame);
 }
 function seek(root, me, frame) {
-  me.at = clampTo(Math.round(frame), 0, me.data.n_frames - 1);
-  const video = root.querySelector("video");
-  if (me.stills) {
-    clearTimeout(me.stillTimer);
-    me.stillTimer = setTimeout(() => {
-      const still = root.querySelector(".still");
-      still.src = me.data.poster.replace("FRAME", String(me.at));
-      still.alt = `${me.data.title}, frame ${me.at}`;
-    }, 30);
-  } else {
-    video.pause();
-    video.currentTime = (fileTime(me, me.at) + fileTime(me, me.at + 1)) / 2;
-  }
+  seekTo(root, me, frame);
   head(root, me);
 }
 function head(root, me) {
@@ -128,8 +116,10 @@ function draw(root, me) {
   }));
   const leave = root.querySelector("[data-do=leave]");
   leave.classList.toggle("on", me.from !== null);
-  leave.lastElementChild.textContent = me.from === null ? "Leave out from here" : "… up to here";
-  root.querySelector("[data-do=add]").hidden = !data.can_add;
+  leave.lastElementChild.textContent = me.from === null ? "Leave out" : "… to here";
+  const add = root.querySelector("[data-do=add]");  // always there: the row keeps its place when a board comes
+  add.disabled = !data.can_add;
+  add.title = data.can_add ? "" : "To add single frames, choose some first: they wait to be looked at, and more can join them";
   const button = root.querySelector("[data-do=play]");
   button.disabled = me.stills;
   button.textContent = root.querySelector("video").paused ? "▶" : "⏸";

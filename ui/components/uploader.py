@@ -7,9 +7,7 @@ import streamlit as st
 
 from ui.components import source
 
-_mount = st.components.v2.component(
-    "castle_uploader", **{**source("uploader"), "js": source("uploader", with_strip=True)["js"]}
-)
+_mount = st.components.v2.component("castle_uploader", **source("uploader", with_strip=True))
 
 PIECE = 32 << 20
 """Bytes in one request. Proxies must let this pass."""

@@ -57,11 +57,12 @@ def names_of(files: Sequence[LatentFile]) -> dict[str, str]:
     It is the title, with what the rows are and then the file's name where others have the same.
     """
     names = {file.relative: file.title for file in files}
-    for more in (lambda file: file.words[0] if file.words else "", lambda file: file.path.name):
+    rows = {file.relative: file.words[0] if file.words else "" for file in files}
+    for more in (rows, {file.relative: file.path.name for file in files}):
         taken = Counter(names.values())
-        for file in files:
-            if taken[names[file.relative]] > 1 and (word := more(file)):
-                names[file.relative] += f" · {word}"
+        for relative, name in list(names.items()):
+            if taken[name] > 1 and more[relative]:
+                names[relative] += f" · {more[relative]}"
     return names
 
 

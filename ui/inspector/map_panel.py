@@ -26,7 +26,7 @@ _SENT = "inspector-sent"
 
 def map_panel(look: Look) -> None:
     """Show the map, the frame shown, and what can be done with the frames inside the lasso."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="top"):
         layout, query = _layout(look)
         codes, ramp, names = _colours(look)
     if layout == "pca-0-1" and st.session_state.get("inspector-layout") == "umap":

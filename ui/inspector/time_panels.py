@@ -168,7 +168,8 @@ def _examples(look: Look, labels: np.ndarray, which: int, typical: int) -> None:
         with grid.cell():
             words = f"frames {bout.start:,} to {bout.stop - 1:,}"
             if look.source:
-                seconds = np.interp([bout.start, bout.stop], *zip(*look.knots, strict=True))
+                frames, clock_s = np.array(look.knots).T
+                seconds = np.interp([bout.start, bout.stop], frames, clock_s)
                 address = f"{look.source}#t={seconds[0]:.3f},{max(seconds[1], seconds[0] + 0.05):.3f}"
                 first = look.poster(320).replace("FRAME", str(bout.start))
                 st.html(

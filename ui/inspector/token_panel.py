@@ -10,9 +10,8 @@ from castle_core.errors import CastleError
 from castle_core.job_functions.latents import config_from_json
 from castle_core.projects import Project
 from ui.inspector.look import Look, frame_shown
-from ui.latents.actions_panel import FRAME
 from ui.latents.frame_panel import frame_result
-from ui.latents.work import NOTE, newest, start
+from ui.latents.work import FRAME, NOTE, newest, start
 from ui.words import plain
 
 
@@ -34,9 +33,13 @@ def token_panel(look: Look) -> None:
             key="inspector-tokens",
             icon=":material/grid_on:",
             help="Runs the model on the frame shown; shows its patches in colours and how alike they are.",
-            on_click=start,
-            args=(look.project, FRAME, settings, f"Run frame {frame_index} of {look.file.stem}"),
+            on_click=_run,
+            args=(look, settings),
         )
+
+
+def _run(look: Look, settings: dict[str, Any]) -> None:
+    start(look.project, FRAME, settings, f"Run frame {settings['frame_index']} of {look.file.stem}")
 
 
 def _encoder(project: Project, name: str) -> str:

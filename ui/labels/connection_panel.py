@@ -15,6 +15,7 @@ from ui.people import current_user
 from ui.words import code, plain
 
 _EDIT = "ls-edit"
+ANCHOR = "connect-to-label-studio"
 
 
 def connection_panel(project: Project) -> Credentials | None:
@@ -30,6 +31,11 @@ def connection_panel(project: Project) -> Credentials | None:
         if error := st.session_state.pop("ls-error", None):
             st.error(plain(error), icon=":material/error:")
     return kept
+
+
+def is_connected(project: Project) -> bool:
+    """Say whether the user has a token for this project's Label Studio."""
+    return _kept(project) is not None
 
 
 def _kept(project: Project) -> Credentials | None:
@@ -59,7 +65,7 @@ def _connected(kept: Credentials) -> None:
 
 
 def _form(kept: Credentials | None) -> None:
-    st.markdown("**Connect to Label Studio**")
+    st.subheader("Connect to Label Studio", anchor=ANCHOR)
     with st.form("ls-form", border=False):
         url = st.text_input(
             "Address",

@@ -1,6 +1,5 @@
 """Files in and out: labels of other tools into the project, and the project's labels for other tools."""
 
-import html
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from castle_core.predictions import find_models
 from castle_core.projects import Project
 from ui import uploads
 from ui.add_videos import upload_panel
+from ui.downloads import download_link
 from ui.job_panel import ACTIVE, describe, last_ended, live_bar
 from ui.labels.drawn import export_url
 from ui.labels.keypoints_panel import take_over
@@ -111,11 +111,8 @@ def export_button(
     made = last.result if last is not None and last.state == "finished" and last.result else None
     state = export_state(project, name, model=model, threshold=threshold)
     if made and state in str(made["path"]) and Path(str(made["path"])).exists():
-        address = html.escape(export_url(project, str(made["path"]), str(made["name"])), quote=True)
-        st.html(
-            f'<a class="castle-download" href="{address}" download><span aria-hidden="true">⬇</span> '
-            f"{html.escape(str(made['name']))} · {readable_size(int(made['bytes']))}</a>"
-        )
+        address = export_url(project, str(made["path"]), str(made["name"]))
+        st.html(download_link(address, f"{made['name']} · {readable_size(int(made['bytes']))}"))
         for note in made["notes"]:
             st.caption(plain(str(note)))
         return

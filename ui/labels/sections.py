@@ -6,6 +6,7 @@ from castle_core.errors import LabelError
 from castle_core.labels import label_views
 from castle_core.projects import Project
 from ui.labels.check_panel import check_panel
+from ui.labels.connection_panel import ANCHOR, is_connected
 from ui.labels.exports_panel import exports_panel
 from ui.labels.keypoints_panel import keypoints_panel
 from ui.labels.label_studio import label_studio
@@ -58,12 +59,26 @@ def _frames(project: Project, n_keypoints: int) -> None:
     if not n_keypoints and stems:
         st.info("The project has no keypoints yet. Name them before you label.", icon=":material/polyline:")
         st.button("Name the keypoints", on_click=_go_to, args=(KEYPOINTS,))
-    label_studio(project)
     if stems:
+        connected = is_connected(project)
         overview(project, stems)
-        stem = st.selectbox("Video", stems, key="export-video") if len(stems) > 1 else stems[0]
-        frames_of(project, str(stem))
+        if not connected:
+            st.caption(f":material/send: Label them in Label Studio: [connect to it](#{ANCHOR}).")
+        # Who works with Label Studio pushes and pulls here every day; before that, the page is about the frames.
+        for part in (label_studio, _gallery) if connected else (_gallery, label_studio):
+            part(project)
         return
+    _no_frames(project)
+    label_studio(project)
+
+
+def _gallery(project: Project) -> None:
+    stems = videos_with_frames(project)
+    stem = st.selectbox("Video", stems, key="export-video") if len(stems) > 1 else stems[0]
+    frames_of(project, str(stem))
+
+
+def _no_frames(project: Project) -> None:
     if labelled := project.counts().labelled:
         text = f"{counted(labelled, 'frame is', 'frames are')} labelled. Choose more, and they are listed here."
     else:

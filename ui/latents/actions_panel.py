@@ -23,7 +23,7 @@ _ACTIONS = {
     "rotation": (
         "Extract Rotation Latent",
         ":material/rotate_right:",
-        "The mean over turned pictures: does not depend on orientation; 'stack' keeps it.",
+        "The mean over turned pictures: does not depend on orientation. *Keep every angle* keeps it ('stack').",
     ),
     "frame": ("Run Frame", ":material/photo:", "Runs the frame of the preview and writes a 1-row result at once."),
 }
@@ -71,7 +71,12 @@ def actions_panel(project: Project, form: dict[str, Any], targets: Sequence[Vide
 def _angles() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input("Angles", 1, 72, key=key_of("angles"), persist_state=_SESSION, help="Of the rotation latent.")
-        st.checkbox("stack", key=key_of("stack"), persist_state=_SESSION, help="Keep every angle instead of the mean.")
+        st.checkbox(
+            "Keep every angle",
+            key=key_of("stack"),
+            persist_state=_SESSION,
+            help="One vector for each angle, stacked, instead of their mean.",
+        )
 
 
 def _blocked(project: Project, form: dict[str, Any], problems: Sequence[dict[str, Any]]) -> None:

@@ -145,7 +145,7 @@ def preprocess_settings(form: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encoder_of(form: Mapping[str, Any]) -> str:
-    """Return the model's name, folder or hub id."""
+    """Return the model's name, folder or name on the Hugging Face hub."""
     return str(form["encoder_other"]).strip() if form["encoder"] == OTHER_MODEL else str(form["encoder"])
 
 
@@ -162,7 +162,7 @@ def config_settings(form: Mapping[str, Any]) -> dict[str, Any]:
     if not poolings:
         raise ConfigError("Choose at least one Output in the Post-Encoder Module.")
     if not encoder_of(form):
-        raise ConfigError("Name a visual model: a folder on the server, or a hub id like owner/model.")
+        raise ConfigError("Name a visual model: a folder on the server, or a name on Hugging Face like owner/model.")
     settings = {
         "encoder": encoder_of(form),
         "roi_ids": read_roi_ids(form["roi_ids"]),
@@ -179,7 +179,8 @@ def config_settings(form: Mapping[str, Any]) -> dict[str, Any]:
         "every": int(form["every"]),
     }
     config_from_json(settings)
-    return json.loads(json.dumps(settings))
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
 
 
 def job_settings(form: Mapping[str, Any], action: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
     )
     if st.session_state[key_of("encoder")] == OTHER_MODEL:
         st.text_input(
-            "Model folder or hub id",
+            "Model folder, or its name on Hugging Face",
             key=key_of("encoder_other"),
             persist_state=_SESSION,
             placeholder="/models/my-dino or owner/model",
@@ -80,13 +80,11 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
         help="Files that hold the same already are left alone; settings and masks are compared, not only the name.",
     )
     st.selectbox(
-        "Files with other settings",
+        "If made with other settings",
         ["recompute", "keep-both"],
-        format_func={
-            "recompute": "Recompute",
-            "keep-both": "Keep both",
-        }.__getitem__,
-        help="Recompute: the old file goes to .castle/trash. Keep both: the new one gets _pre- and its settings' mark.",
+        format_func={"recompute": "Replace it", "keep-both": "Keep both"}.__getitem__,
+        help="Replace it: the old file goes to .castle/trash. Keep both: the new file's name gets _pre- and a short "
+        "code of its settings.",
         key=key_of("when_different"),
         persist_state=_SESSION,
     )
@@ -128,7 +126,7 @@ def _models(project: Project) -> dict[str, str]:
     names = {name: name for name in ENCODERS}
     for folder in sorted((project.path / "encoders").glob("*/config.json")):
         names[str(folder.parent)] = f"{folder.parent.name} (in this project)"
-    return {**names, OTHER_MODEL: "Another model: a folder or a hub id"}
+    return {**names, OTHER_MODEL: "Another model: a folder, or from Hugging Face"}
 
 
 @st.cache_data(ttl=20, max_entries=50, show_spinner=False)

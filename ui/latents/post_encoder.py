@@ -95,7 +95,8 @@ def _map_shape(name: str, form: dict[str, Any]) -> tuple[int, int] | None:
 @st.cache_data(ttl=30, max_entries=50, show_spinner="Looking for points …")
 def _keys(path: str, stems: tuple[str, ...]) -> dict[str, int]:
     """Return every point key of these videos with the number of videos that have it."""
-    project, found = Project.open(path), {}
+    project = Project.open(path)
+    found: dict[str, int] = {}
     for stem in stems[:20]:
         for key in list_point_keys(project, stem):
             found[key] = found.get(key, 0) + 1

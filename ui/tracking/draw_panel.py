@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import streamlit as st
@@ -14,7 +13,7 @@ from castle_core.projects import Project, VideoEntry
 from castle_core.prompts import Prompt, prompt_mask, read_prompts, save_prompts
 from castle_core.timeline import Timeline
 from ui import media
-from ui.canvas import TOOLS, Tool, canvas
+from ui.canvas import TOOLS, canvas
 from ui.canvas_objects import CanvasSize
 from ui.tracking.frame_choice import choose_frame
 from ui.tracking.numbers import other_ways
@@ -57,18 +56,15 @@ def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked:
     """Show the canvas over a frame of `video`; `tracked` are the ids in its masks."""
     stem = video.stem
     frame = choose_frame(project, stem, timeline)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        tool = cast(
-            Tool,
-            st.segmented_control(
-                "Tool",
-                TOOLS,
-                default="box",
-                required=True,
-                format_func=_LABELS.__getitem__,
-                key="canvas-tool",
-                persist_state="session",
-            ),
+    with st.container(horizontal=True, vertical_alignment="top", gap="small", key="canvas-tools"):
+        tool = st.segmented_control(
+            "Tool",
+            TOOLS,
+            default="box",
+            required=True,
+            format_func=_LABELS.__getitem__,
+            key="canvas-tool",
+            persist_state="session",
         )
         brush = 16.0
         if tool in ("brush", "eraser"):
