@@ -44,11 +44,11 @@ def safe_name(name: str) -> str:
     if normalised.strip() in {"", ".", ".."}:
         raise NameRefusedError(f"{name!r} is not a file name. Please choose another name.")
     if _FORBIDDEN.search(normalised):
-        raise NameRefusedError(f"The name {name!r} holds a slash or a control character. Please rename the file.")
+        raise NameRefusedError(f"The name {name!r} holds a slash or a control character. Please choose another name.")
     try:
         n_bytes = len(normalised.encode("utf-8"))
     except UnicodeEncodeError as error:
-        raise NameRefusedError(f"The name {name!r} is not valid Unicode. Please rename the file.") from error
+        raise NameRefusedError(f"The name {name!r} is not valid Unicode. Please choose another name.") from error
     if n_bytes > 255:
         raise NameRefusedError(
             f"The name {name[:40]!r}… is {n_bytes} bytes long; file systems take 255. Please shorten it."

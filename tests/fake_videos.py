@@ -62,8 +62,10 @@ def write_video(path, *, n_frames=60, seed=0, broken=(), fps=30.0):
 
 def install(monkeypatch):
     import castle_core.video
+    from castle_core.projects import adding
 
     monkeypatch.setattr(castle_core.video, "open_video", FakeVideo)
+    monkeypatch.setattr(adding, "open_container", lambda path: (FakeVideo(path), None))
 
 
 def make_project(path, stems=("mouse",), **video):

@@ -24,7 +24,7 @@ from castle_core.preprocess import Poses, measure_poses
 from castle_core.progress import Task
 from castle_core.projects import Project
 from castle_core.rois import MaskFile, MaskSource, WholeFrame, find_masks
-from castle_core.tracking.record import made_of_another_file
+from castle_core.tracking.record import known_rois, made_of_another_file
 from castle_core.video import Video, fingerprint
 
 
@@ -34,7 +34,7 @@ def open_masks(project: Project, video_name: str, video: Video, config: ExtractC
     Raises
     ------
     RoiError
-        If there are none, or they were made for a video of another size or length.
+        If there are none, they were made for a video of another size or length, or a ROI is on no frame.
     """
     needed = any(config.needs_masks(roi_id, pooling) for roi_id in config.roi_ids for pooling in config.poolings)
     path = find_masks(project, video_name)
@@ -52,7 +52,27 @@ def open_masks(project: Project, video_name: str, video: Video, config: ExtractC
             f"The masks of {video_name} are {masks.width} x {masks.height}, the video is {video.width} x "
             f"{video.height}. They belong to another video; track this one."
         )
+    try:
+        _check_rois(masks, video_name, config)
+    except RoiError:
+        masks.close()
+        raise
     return masks
+
+
+def _check_rois(masks: MaskFile, video_name: str, config: ExtractConfig) -> None:
+    """Refuse a ROI that is known to be on no frame: without it each row would be NaN."""
+    known = known_rois(masks)
+    if known is None:
+        return
+    pooled = config.roi_ids if set(config.poolings) != {"point"} else ()
+    wanted = {roi for roi in (*pooled, config.preprocess.center_roi, config.preprocess.tail_roi) if roi}
+    if absent := sorted(wanted - set(known)):
+        there = ", ".join(str(roi) for roi in known) or "none"
+        raise RoiError(
+            f"ROI {', '.join(str(roi) for roi in absent)} is on no frame of {video_name}; tracked there: {there}. "
+            "Is the ROI ID right? Else draw and track it first."
+        )
 
 
 def check_poolings(config: ExtractConfig, encoder: Encoder) -> None:

@@ -153,7 +153,7 @@ def _check(project: Project, name: str, config: ExtractConfig, encoder: Encoder)
             return PreflightRow(shown, "problem", message, len(wanted), share, existing, 0, cause="masks")
     lost = [f"ROI {roi} in {100 * value:.0f} %" for roi, value in share.items() if value < 0.95]
     if lost:
-        odd = [f"found only {', '.join(lost)} of the frames; the others become NaN", *odd]
+        odd = [f"found only {', '.join(lost)} of the frames; the others become NaN.", *odd]
     if others and not all(share.values()):
         odd.append(f"There are ROI {', '.join(str(roi) for roi in others)}: is the ROI ID right?")
     return PreflightRow(

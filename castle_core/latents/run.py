@@ -1,10 +1,11 @@
 """Extract from several videos, going on past those that fail; what the command line and the queue's jobs call."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from castle_core.encoders import Encoder, load_encoder
-from castle_core.errors import CastleError, ConfigError, JobCancelled, LeaseLostError
+from castle_core.errors import CastleError, ConfigError, JobCancelled, LeaseLostError, RoiError
 from castle_core.latents.config import ExtractConfig
 from castle_core.latents.crop_video import extract_crop_video
 from castle_core.latents.extraction import WhenDifferent, extract_video
@@ -115,6 +116,14 @@ def run_extractions(
                 )
                 report["outputs"].extend(asdict(written) for written in extraction.written)
                 report["skipped"].extend(asdict(skipped) for skipped in extraction.skipped)
+                empty = [
+                    Path(written.path).name for written in extraction.written if written.nan_rows == written.n_frames
+                ]
+                if empty:
+                    raise RoiError(
+                        f"{', '.join(empty)}: no frame has a value, each row is NaN. Is the ROI ID right, and is the "
+                        "ROI tracked? The statuses in the file say why."
+                    )
             if crop_video:
                 path = extract_crop_video(project, entry.stem, config, task=part)
                 report["crop_videos"].append({"video": entry.name, "path": str(path)})
@@ -124,7 +133,7 @@ def run_extractions(
         except (CastleError, OSError) as error:
             report["failed"].append({"video": entry.name, "reason": str(error)})
             task.log(f"  ❌ Error processing {entry.name}: {error}")
-    failed = [failure["video"] for failure in report["failed"]]
+    failed = list(dict.fromkeys(failure["video"] for failure in report["failed"]))
     task.log(f"\n🎉 Extraction Complete!\nSuccessfully processed {len(videos) - len(failed)}/{len(videos)} videos.")
     if failed:
         task.log(f"⚠️ Failed videos: {', '.join(failed)}")

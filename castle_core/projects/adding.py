@@ -11,6 +11,7 @@ from castle_core.errors import NameRefusedError, VideoError
 from castle_core.files import atomic_path, current_umask, locked, make_folder, nfc, safe_name, write_error
 from castle_core.progress import Task
 from castle_core.projects.videos import VideoEntry, is_video_name, stem_key
+from castle_core.video.container import open_container
 
 if TYPE_CHECKING:
     from castle_core.projects.project import Project
@@ -52,7 +53,7 @@ def link_video(project: "Project", source: Path, stem: str | None) -> VideoEntry
     Raises
     ------
     VideoError
-        If there is no such file.
+        If there is no such file, or it is not a video.
     NameRefusedError
         If another video of the project has that stem (letter case aside); the message holds the offer.
     """
@@ -64,6 +65,8 @@ def link_video(project: "Project", source: Path, stem: str | None) -> VideoEntry
             return entry
     project.require_writable()
     name = nfc((path.stem if stem is None else stem) + path.suffix)
+    _check_video_name(name)
+    open_container(path)[0].close()
     with _claimed(project, name, path) as target:
         try:
             os.symlink(path, target)

@@ -220,6 +220,20 @@ def stored_summary(masks: Path) -> TrackSummary | None:
     )
 
 
+def known_rois(masks: MaskFile) -> list[int] | None:
+    """Return the ids that a mask file can hold, as far as that is known without reading every mask.
+
+    Returns
+    -------
+    list of int or None
+        Those with pixels, of a file of ours; 1 … the number of ROIs, of CASTLE's; None if its number is not stored.
+    """
+    summary = stored_summary(masks.path)
+    if summary is not None:
+        return [roi for roi, track in sorted(summary.rois.items()) if track.area.any()]
+    return list(range(1, masks.n_rois + 1)) if masks.n_rois else None
+
+
 def measure_masks(masks: Path, n_frames: int, task: Task = QUIET) -> TrackSummary:
     """Read every mask of a file once: areas and losses, without confidence.
 

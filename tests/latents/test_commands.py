@@ -112,6 +112,13 @@ def test_a_video_that_fails_does_not_stop_the_others(two_videos, capsys):
     assert "no tracked ROIs" in report["failed"][0]["reason"]
 
 
+def test_a_roi_that_was_never_tracked_fails_and_writes_nothing(two_videos, capsys):
+    report, _ = run(capsys, "latents", "--project", two_videos, "--encoder", "hog", "--roi", "77", "--json", code=1)
+    assert len(report["failed"]) == 2
+    assert "ROI 77 is on no frame of mouse_day1.mp4; tracked there: 1, 2, 3" in report["failed"][0]["reason"]
+    assert not list((two_videos / "latent").rglob("*ROI_77*"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -101,8 +101,9 @@ def test_points_without_a_crop_need_no_roi(project, stem):
 
 def test_a_wrong_roi_id_is_told_with_those_that_there_are(project, stem):
     (row,) = check(project, roi_ids=[9]).values()
-    assert "ROI 9 in 0 %" in row["message"]
-    assert "is the ROI ID right?" in row["message"]
+    assert row["verdict"] == "problem"
+    assert "ROI 9 is on no frame" in row["message"]
+    assert "tracked there: 1, 2, 3" in row["message"]
 
 
 def test_the_preview_shows_the_models_own_input_and_points_as_they_are_now(project, stem, tmp_path):
