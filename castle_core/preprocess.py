@@ -1,5 +1,7 @@
 """Centre, rotate, crop, remove background, resize: one affine map from the source frame to what the model sees.
 
+`castle_core.rendering` makes the pictures of it.
+
 Order and conventions are CASTLE's: the centroid of the centre ROI's largest piece comes to (width // 2, height // 2) of
 the crop, and the tail points down, so that the body axis stands upright. Coordinates are pixels with whole numbers at
 pixel centres, x to the right and y down.
@@ -17,7 +19,6 @@ from castle_core.errors import ConfigError
 from castle_core.rois import Mask, MaskSource, component_centroid, largest_piece
 
 Affine = npt.NDArray[np.float64]
-Frame = npt.NDArray[np.uint8]
 
 OK, NO_MASK, ROI_ABSENT, POINT_MISSING, DECODE_ERROR, POINT_OUTSIDE, TAIL_ABSENT, NOT_REQUESTED = range(8)
 STATUS_NAMES = (
@@ -265,7 +266,10 @@ def resize_affine(width: int, height: int, size: int, *, letterbox: bool) -> Aff
 
 def compose(second: Affine, first: Affine) -> Affine:
     """Return the (2, 3) map that applies `first`, then `second`."""
-    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+    result = np.empty((2, 3))
+    result[:, :2] = second[:, :2] @ first[:, :2]
+    result[:, 2] = second[:, :2] @ first[:, 2] + second[:, 2]
+    return result
 
 
 def apply_affine(affine: Affine, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -273,189 +277,8 @@ def apply_affine(affine: Affine, points: npt.NDArray[np.float64]) -> npt.NDArray
     return points @ affine[:, :2].T + affine[:, 2]
 
 
-def warp_frame(
-    frame: Frame, affine: Affine, width: int, height: int, *, interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-) -> Frame:
-    """Warp a frame; beyond its edges the picture is black, without a dark fringe at the edge.
-
-    Parameters
-    ----------
-    frame : (H, W, 3) uint8 array
-        RGB.
-    affine : (2, 3) float64 array
-        Source to target pixels, without much shrinking (see `render_input`).
-    width, height : int
-        Size of the result.
-    interpolation : {"bilinear", "bicubic"}
-        Between pixels.
-
-    Returns
-    -------
-    (height, width, 3) uint8 array
-    """
-    import cv2
-
-    flag = cv2.INTER_CUBIC if interpolation == "bicubic" else cv2.INTER_LINEAR
-    # Edge pixels are continued outwards, so that interpolation at the border does not mix in black; then blackened.
-    result = cv2.warpAffine(frame, affine, (width, height), flags=flag, borderMode=cv2.BORDER_REPLICATE)
-    outside = outside_source(affine, frame.shape[1], frame.shape[0], width, height)
-    if outside is not None:
-        result[outside] = 0
-    return np.asarray(result)
-
-
-def outside_source(
-    affine: Affine, source_width: int, source_height: int, width: int, height: int
-) -> npt.NDArray[np.bool_] | None:
-    """Return the (height, width) mask of target pixels that lie outside the source picture; None if there are none."""
-    inverse = np.linalg.inv(affine[:, :2])
-    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], dtype=np.float64)
-    source = (corners - affine[:, 2]) @ inverse.T
-    low, high = np.array([-0.5, -0.5]), np.array([source_width - 0.5, source_height - 0.5])
-    slack = 1e-6
-    if (source >= low - slack).all() and (source <= high + slack).all():
-        return None
-    xs = (np.arange(width) - affine[0, 2])[None, :]
-    ys = (np.arange(height) - affine[1, 2])[:, None]
-    x = inverse[0, 0] * xs + inverse[0, 1] * ys
-    y = inverse[1, 0] * xs + inverse[1, 1] * ys
-    return np.asarray((x < low[0] - slack) | (x > high[0] + slack) | (y < low[1] - slack) | (y > high[1] + slack))
-
-
-def warp_mask(mask: Mask, affine: Affine, width: int, height: int) -> Mask:
-    """Warp a mask to (height, width) by the nearest pixel, so that ids never mix; 0 beyond the edges."""
-    import cv2
-
-    return np.asarray(
-        cv2.warpAffine(mask, affine, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-    )
-
-
-def blacken(frame: Frame, mask: Mask, roi_id: int | None) -> Frame:
-    """Blacken the background: everything that is no ROI, or not ROI `roi_id`. Same geometry for both arrays."""
-    keep = mask != 0 if roi_id is None else mask == roi_id
-    return np.asarray(frame * keep[..., None])
-
-
-@dataclass(frozen=True)
-class ModelInput:
-    """What the model sees of one frame.
-
-    Attributes
-    ----------
-    image : (S, S, 3) uint8 array
-        RGB.
-    mask : (S, S) uint8 array
-        ROI ids in the same geometry.
-    affine : (2, 3) float64 array
-        Source pixels to input pixels; points go the same way.
-    """
-
-    image: Frame
-    mask: Mask
-    affine: Affine
-
-
-def render_crop(
-    frame: Frame, mask: Mask, preprocess: Preprocess, affine: Affine, *, background_roi: int | None
-) -> tuple[Frame, Mask]:
-    """Render the crop at source scale: what the crop video shows and what the model's input is made of.
-
-    Parameters
-    ----------
-    frame : (H, W, 3) uint8 array
-        RGB source frame.
-    mask : (H, W) uint8 array
-        ROI ids.
-    preprocess : Preprocess
-        Settings; without a centre ROI the whole frame is the crop.
-    affine : (2, 3) float64 array
-        Source to crop pixels.
-    background_roi : int or None
-        The ROI that is kept where ``remove_background`` is "roi".
-    """
-    if preprocess.center_roi is None and np.array_equal(affine, np.eye(2, 3)):
-        image, ids = frame, mask
-    else:
-        width, height = crop_size(preprocess, frame.shape[1], frame.shape[0])
-        image = warp_frame(frame, affine, width, height)
-        ids = warp_mask(mask, affine, width, height)
-    if preprocess.remove_background is not None:
-        image = blacken(image, ids, background_roi if preprocess.remove_background == "roi" else None)
-    return image, ids
-
-
 def crop_size(preprocess: Preprocess, source_width: int, source_height: int) -> tuple[int, int]:
     """Return width and height (pixels) of the crop."""
     if preprocess.center_roi is None:
         return source_width, source_height
     return preprocess.crop_width, preprocess.crop_height
-
-
-def render_input(
-    frame: Frame,
-    mask: Mask,
-    preprocess: Preprocess,
-    affine: Affine,
-    size: int,
-    *,
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
-    antialias: bool = True,
-    background_roi: int | None = None,
-) -> ModelInput:
-    """Render what the model sees: the crop of `render_crop`, brought to the model's square.
-
-    Where the crop is enlarged, frame and mask are warped once, straight from the source. Where it shrinks, the crop is
-    rendered at source scale and then reduced with a prefilter (DINOv2), so that no detail aliases; DINOv3 is reduced
-    without one, as CASTLE does.
-
-    Parameters
-    ----------
-    frame, mask, preprocess, affine, background_roi
-        See `render_crop`.
-    size : int
-        Edge of the model's input (pixels).
-    interpolation, antialias
-        See `Encoder`.
-    """
-    width, height = crop_size(preprocess, frame.shape[1], frame.shape[0])
-    resize = resize_affine(width, height, size, letterbox=preprocess.letterbox)
-    whole = compose(resize, affine)
-    ids = warp_mask(mask, whole, size, size)
-    if min(resize[0, 0], resize[1, 1]) >= 1:
-        image = warp_frame(frame, whole, size, size, interpolation=interpolation)
-        if preprocess.letterbox:  # the source beside the crop is not part of it
-            image[_outside_box(resize, width, height, size)] = 0
-            ids[_outside_box(resize, width, height, size)] = 0
-        if preprocess.remove_background is not None:
-            image = blacken(image, ids, background_roi if preprocess.remove_background == "roi" else None)
-        return ModelInput(image, ids, whole)
-    crop, _ = render_crop(frame, mask, preprocess, affine, background_roi=background_roi)
-    image = np.zeros((size, size, 3), np.uint8)
-    inner_width, inner_height = round(width * resize[0, 0]), round(height * resize[1, 1])
-    left, top = (size - inner_width) // 2, (size - inner_height) // 2
-    inner = _resize(crop, max(1, inner_width), max(1, inner_height), interpolation, antialias)
-    image[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    if preprocess.letterbox:
-        ids[_outside_box(resize, width, height, size)] = 0
-    return ModelInput(image, ids, whole)
-
-
-def _outside_box(resize: Affine, width: int, height: int, size: int) -> npt.NDArray[np.bool_]:
-    left, top = resize[0, 2] - 0.5 * resize[0, 0] + 0.5, resize[1, 2] - 0.5 * resize[1, 1] + 0.5
-    x = np.arange(size) + 0.5
-    in_x = (x >= left) & (x <= left + width * resize[0, 0])
-    in_y = (x >= top) & (x <= top + height * resize[1, 1])
-    return np.asarray(~(in_y[:, None] & in_x[None, :]))
-
-
-def _resize(
-    image: Frame, width: int, height: int, interpolation: Literal["bilinear", "bicubic"], antialias: bool
-) -> Frame:
-    import torch
-
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-    resized = torch.nn.functional.interpolate(
-        pixels, (height, width), mode=interpolation, align_corners=False, antialias=antialias
-    )
-    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())

@@ -118,6 +118,7 @@ class MaskFile:
         self._hash = ""
         self._reads = 0
         self._background: set[bytes] = set()
+        self._userblock = self._file.userblock_size
 
     def _scalar(self, name: str, default: int) -> int:
         return int(self._file[name][()]) if name in self._file else int(default)
@@ -150,9 +151,11 @@ class MaskFile:
             self._reopen()
         try:
             # HDF5's own interface: as the file has no groups, the convenient one would only take twice the time.
-            data = h5py.h5d.open(self._file.id, str(frame_index).encode())
+            data = h5py.h5d.open(self._file.id, b"%d" % frame_index)
             shape, dtype = data.shape, data.dtype
-            mask = _read_chunks(self._file, data, self._background) if shape == (self.height, self.width) else None
+            mask = None
+            if shape == (self.height, self.width) and dtype == np.uint8 and not self._userblock:
+                mask = _read_chunks(self._file, data, shape, self._background)
             if mask is None:
                 mask = np.empty(shape, dtype)
                 data.read(h5py.h5s.ALL, h5py.h5s.ALL, mask)
@@ -199,8 +202,8 @@ class MaskFile:
         self.close()
 
 
-def _read_chunks(file: Any, data: Any, background: set[bytes]) -> Mask | None:
-    """Read a mask's gzip chunks past HDF5, which takes twice the time; None where it is stored in another way.
+def _read_chunks(file: Any, data: Any, shape: tuple[int, int], background: set[bytes]) -> Mask | None:
+    """Read a uint8 mask's gzip chunks past HDF5, which takes twice the time; None where it is stored in another way.
 
     Chunks that are not stored are background. How stored chunks of mere background look is kept in `background`: most
     are, and need not be unpacked again.
@@ -209,31 +212,31 @@ def _read_chunks(file: Any, data: Any, background: set[bytes]) -> Mask | None:
 
     layout = data.get_create_plist()
     if (
-        data.dtype != np.uint8
-        or layout.get_layout() != h5py.h5d.CHUNKED
+        layout.get_layout() != h5py.h5d.CHUNKED
         or layout.get_nfilters() != 1
         or layout.get_filter(0)[0] != h5py.h5z.FILTER_DEFLATE
         or layout.fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
-        or file.userblock_size
         or not hasattr(data, "chunk_iter")
     ):
         return None
     chunks: list[Any] = []
     data.chunk_iter(chunks.append)
     handle, size = file.id.get_vfd_handle(), layout.get_chunk()
-    mask = np.zeros(data.shape, np.uint8)
-    for chunk in chunks:
-        if chunk.filter_mask:  # stored without gzip
+    high, wide = size
+    n_bytes = high * wide
+    mask = np.zeros(shape, np.uint8)
+    for (top, left), filter_mask, offset, n_packed in chunks:
+        if filter_mask:  # stored without gzip
             return None
-        packed = os.pread(handle, chunk.size, chunk.byte_offset)
+        packed = os.pread(handle, n_packed, offset)
         if packed in background:
             continue
-        tile = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(size)
-        if len(background) < _BACKGROUND_FORMS and not tile.any():
+        tile = np.frombuffer(zlib.decompress(packed, bufsize=n_bytes), np.uint8).reshape(size)
+        # Gzip makes at most 1032 bytes of one, and so few of nothing else than background.
+        if n_packed <= n_bytes // 500 + 32 and len(background) < _BACKGROUND_FORMS and not tile.any():
             background.add(packed)
             continue
-        top, left = chunk.chunk_offset
-        place = mask[top : top + tile.shape[0], left : left + tile.shape[1]]
+        place = mask[top : top + high, left : left + wide]
         place[...] = tile[: place.shape[0], : place.shape[1]]
     return mask
 

@@ -18,14 +18,11 @@ from castle_core.preprocess import (
     crop_affine,
     measure_pose,
     measure_poses,
-    render_crop,
-    render_input,
     resize_affine,
     tail_reference,
     turned,
-    warp_frame,
-    warp_mask,
 )
+from castle_core.rendering import render_crop, render_input, source_box, warp_frame, warp_mask
 from castle_core.rois import largest_component
 
 
@@ -207,3 +204,39 @@ def test_resize_and_composition_agree():
 def test_impossible_settings_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Preprocess(**wrong)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    x=st.floats(-40, 360),
+    y=st.floats(-40, 280),
+    angle=st.floats(-180, 180),
+    crop=st.tuples(st.integers(2, 200), st.integers(2, 200)),
+    size=st.sampled_from([28, 112]),
+    kind=st.sampled_from([("bilinear", True), ("bicubic", False)]),
+    letterbox=st.booleans(),
+)
+def test_a_crop_is_made_from_the_box_around_it_alone(x, y, angle, crop, size, kind, letterbox):
+    frame = np.random.default_rng(3).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    settings_ = Preprocess(center_roi=1, tail_roi=2, crop_width=crop[0], crop_height=crop[1], letterbox=letterbox)
+    affine = crop_affine(settings_, np.array([x, y]), angle)
+    x0, y0, x1, y1 = source_box([affine], settings_, 320, 240)
+    assert 0 <= x0 < x1 <= 320
+    assert 0 <= y0 < y1 <= 240
+    inside = ~frame
+    inside[y0:y1, x0:x1] = frame[y0:y1, x0:x1]
+    mask = np.zeros((240, 320), np.uint8)
+    seen, again = (
+        render_input(picture, mask, settings_, affine, size, interpolation=kind[0], antialias=kind[1]).image
+        for picture in (frame, inside)
+    )
+    np.testing.assert_array_equal(seen, again)
+
+
+def test_the_box_holds_every_turn_and_the_whole_frame_has_none():
+    settings_ = Preprocess(center_roi=1, crop_width=100, crop_height=60)
+    plain = crop_affine(settings_, np.array([160.0, 120.0]), 0.0)
+    turns = [turned(plain, degrees, 100, 60) for degrees in (0, 90)]
+    x0, y0, x1, y1 = source_box(turns, settings_, 320, 240)
+    assert min(x1 - x0, y1 - y0) >= 100
+    assert source_box([np.eye(2, 3)], Preprocess(), 320, 240) is None

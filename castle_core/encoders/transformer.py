@@ -71,8 +71,8 @@ class TransformerEncoder:
         self.weight_hash = hash_tensors(model.state_dict())
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._model = model.to(device=device, dtype=self._dtype).eval()
-        self._scale = torch.tensor([1 / (255 * value) for value in std], device=device).view(1, 3, 1, 1)
-        self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device).view(1, 3, 1, 1)
+        self._scale = torch.tensor([1 / (255 * value) for value in std], device=device)
+        self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
         probe = self.encode(torch.zeros((1, input_size, input_size, 3), dtype=torch.uint8))
         self.has_cls = probe.cls is not None
         self.embed_dim = int(probe.patch_tokens.shape[-1])
@@ -84,10 +84,7 @@ class TransformerEncoder:
         import torch
 
         with torch.inference_mode():
-            pixels = images.to(self.device, non_blocking=True)
-            if pixels.dtype == torch.uint8:
-                pixels = pixels.permute(0, 3, 1, 2)
-            pixels = (pixels.float() * self._scale + self._shift).to(self._dtype)
+            pixels = self._normalised(images.to(self.device, non_blocking=True)).to(self._dtype)
             hidden = self._model(pixel_values=pixels).last_hidden_state
             if hidden.ndim == 4:
                 return Tokens(None, hidden.permute(0, 2, 3, 1))
@@ -100,6 +97,18 @@ class TransformerEncoder:
                 )
             cls = hidden[:, 0] if n_prefix else None
             return Tokens(cls, hidden[:, n_prefix:].unflatten(1, (side, side)))
+
+    def _normalised(self, images: Any) -> Any:
+        """Return (B, 3, S, S) float32 pixels with the colours that the model was trained on."""
+        import torch
+
+        if images.dtype != torch.uint8:
+            return images.float() * self._scale.view(1, 3, 1, 1) + self._shift.view(1, 3, 1, 1)
+        # By rows of the picture, in place: with three colours innermost, this took a third of a light model's time.
+        n, height, width, _ = images.shape
+        rows = images.float().reshape(n, height, width * 3)
+        rows.mul_(self._scale.repeat(width)).add_(self._shift.repeat(width))
+        return rows.view(n, height, width, 3).permute(0, 3, 1, 2)
 
 
 def encoder_stride(config: Any) -> int:

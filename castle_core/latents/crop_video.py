@@ -10,9 +10,10 @@ from castle_core.files import locked, make_folder
 from castle_core.latents.config import ExtractConfig
 from castle_core.latents.frames import source_affine
 from castle_core.latents.opening import open_masks
-from castle_core.preprocess import OK, measure_poses, render_crop
+from castle_core.preprocess import OK, measure_poses
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
+from castle_core.rendering import render_crop, source_box
 from castle_core.video import VideoWriter
 
 
@@ -73,13 +74,15 @@ def extract_crop_video(project: Project, name: str, config: ExtractConfig, *, ta
         poses = measure_poses(masks, preprocess, video.n_frames, average_fps=video.average_fps)
         background = config.roi_ids[0] if preprocess.remove_background == "roi" else None
         blank = np.zeros((height, width, 3), np.uint8)
+        canvas = np.zeros((video.height, video.width, 3), np.uint8)
         with VideoWriter(
             unfinished, fps=video.average_fps, width=width, height=height, crf=15, variable=True
         ) as writer:
-            for frame_index, frame in video.stream():
+            for frame_index, decoded in video.decoded():
                 picture = blank
-                if frame is not None and poses.status[frame_index] == OK:
+                if decoded is not None and poses.status[frame_index] == OK:
                     affine = source_affine(preprocess, poses, frame_index)
+                    frame = decoded.rgb(canvas, source_box([affine], preprocess, video.width, video.height))
                     mask = masks.mask_at(frame_index)
                     ids = mask if mask is not None else np.zeros(frame.shape[:2], np.uint8)
                     picture, _ = render_crop(frame, ids, preprocess, affine, background_roi=background)

@@ -1,4 +1,4 @@
-"""The warp of `castle_core.preprocess` on a GPU: whole frames go over as bytes, the model's input is made there.
+"""The warp of `castle_core.rendering` on a GPU: whole frames go over as bytes, the model's input is made there.
 
 It agrees with OpenCV's warp within two grey levels, which interpolates with 5 bits of fraction.
 """
@@ -57,7 +57,7 @@ def warp_batch(frames: Any, affines: Any, width: int, height: int, *, interpolat
 
 
 def render_batch(batch: list[Prepared], view: View, encoder: Encoder, angle: int, group: int, n_rows: int) -> Any:
-    """Make the model's input for a batch on the encoder's device; see `castle_core.preprocess.render_input`.
+    """Make the model's input for a batch on the encoder's device; see `castle_core.rendering.render_input`.
 
     Parameters
     ----------

@@ -25,13 +25,12 @@ from castle_core.preprocess import (
     compose,
     crop_affine,
     crop_size,
-    render_input,
     resize_affine,
     turned,
-    warp_mask,
 )
+from castle_core.rendering import render_input, source_box, warp_mask
 from castle_core.rois import Mask, MaskSource
-from castle_core.video import Video
+from castle_core.video import DecodedFrame, Video
 
 Item = TypeVar("Item")
 
@@ -125,20 +124,16 @@ def prepare(
     view, poses, encoder
         How it is shown, where the animal is, and for which input.
     """
-    status = int(poses.status[frame_index]) if poses is not None else OK
-    tracked = mask is not None
-    if mask is None:  # the picture may be of use without: a gap that was filled, a point, or the whole frame
-        status = NO_MASK if status == OK and view.preprocess.remove_background else status
-        mask = np.zeros(frame.shape[:2], np.uint8)
+    status, tracked = _status(mask, frame_index, view, poses), mask is not None
     if status != OK:
         return Prepared(frame_index, status, [], [], None, tracked)
-    affine = source_affine(view.preprocess, poses, frame_index)
-    width, height = crop_size(view.preprocess, frame.shape[1], frame.shape[0])
+    if mask is None:
+        mask = np.zeros(frame.shape[:2], np.uint8)
+    affines = _affines(view, poses, frame_index, frame.shape[1], frame.shape[0])
     if encoder.device != "cpu":
-        return replace(_for_device(frame, mask, frame_index, view, affine, encoder), tracked=tracked)
+        return replace(_for_device(frame, mask, frame_index, view, affines, encoder), tracked=tracked)
     images, masks, plain = [], [], None
-    for degrees in view.angles_deg:
-        angled = turned(affine, degrees, width, height) if degrees else affine
+    for angled in affines:
         for number, roi in enumerate(view.background_rois):
             seen = render_input(
                 frame,
@@ -158,21 +153,32 @@ def prepare(
     return Prepared(frame_index, OK, images, masks, plain, tracked)
 
 
+def _status(mask: Mask | None, frame_index: int, view: View, poses: Poses | None) -> int:
+    status = int(poses.status[frame_index]) if poses is not None else OK
+    # Without a mask the picture may still be of use: a gap that was filled, a point, or the whole frame.
+    return NO_MASK if mask is None and status == OK and view.preprocess.remove_background else status
+
+
+def _affines(view: View, poses: Poses | None, frame_index: int, width: int, height: int) -> list[Affine]:
+    """Return the map from source to crop pixels for each angle."""
+    affine = source_affine(view.preprocess, poses, frame_index)
+    width, height = crop_size(view.preprocess, width, height)
+    return [turned(affine, degrees, width, height) if degrees else affine for degrees in view.angles_deg]
+
+
 def _for_device(
-    frame: npt.NDArray[np.uint8], mask: Mask, frame_index: int, view: View, affine: Affine, encoder: Encoder
+    frame: npt.NDArray[np.uint8], mask: Mask, frame_index: int, view: View, affines: list[Affine], encoder: Encoder
 ) -> Prepared:
     """Leave the picture to the GPU: hand over the frame, where it goes, and its masks, which are quick on the CPU."""
     width, height = crop_size(view.preprocess, frame.shape[1], frame.shape[0])
     resize = resize_affine(width, height, encoder.input_size, letterbox=view.preprocess.letterbox)
-    affines = [turned(affine, degrees, width, height) if degrees else affine for degrees in view.angles_deg]
     size = encoder.input_size
     crop_masks = []
     if view.preprocess.remove_background is not None:
         crop_masks = [warp_mask(mask, one, width, height) for one in affines]
     masks = [warp_mask(mask, compose(resize, one), size, size) for one in affines]
-    return Prepared(
-        frame_index, OK, [], masks, compose(resize, affine), frame=frame, affines=affines, crop_masks=crop_masks
-    )
+    plain = compose(resize, affines[0])
+    return Prepared(frame_index, OK, [], masks, plain, frame=frame, affines=affines, crop_masks=crop_masks)
 
 
 def prepared_frames(
@@ -200,13 +206,24 @@ def prepared_frames(
         One a frame, in order.
     """
 
+    def read() -> Iterator[tuple[int, DecodedFrame | None, Mask | None]]:
+        for frame_index, decoded in video.decoded(wanted.start, wanted.stop, wanted.step):
+            yield frame_index, decoded, None if decoded is None else masks.mask_at(frame_index)
+
     def render() -> Iterator[Prepared]:
-        with closing(run_ahead(video.stream(wanted.start, wanted.stop, wanted.step), _DECODED_AHEAD)) as frames:
-            for frame_index, frame in frames:
-                if frame is None:
-                    yield Prepared(frame_index, DECODE_ERROR, [], [], None)
-                else:
-                    yield prepare(frame, masks.mask_at(frame_index), frame_index, view, poses, encoder)
+        canvas = np.zeros((video.height, video.width, 3), np.uint8)
+        with closing(run_ahead(read(), _DECODED_AHEAD)) as frames:
+            for frame_index, decoded, mask in frames:
+                status = DECODE_ERROR if decoded is None else _status(mask, frame_index, view, poses)
+                if decoded is None or status != OK:
+                    yield Prepared(frame_index, status, [], [], None, decoded is None or mask is not None)
+                    continue
+                if encoder.device == "cpu":
+                    affines = _affines(view, poses, frame_index, video.width, video.height)
+                    frame = decoded.rgb(canvas, source_box(affines, view.preprocess, video.width, video.height))
+                else:  # frames wait for the GPU, each in an array of its own
+                    frame = decoded.rgb(np.empty_like(canvas))
+                yield prepare(frame, mask, frame_index, view, poses, encoder)
 
     return run_ahead(render(), ahead)
 

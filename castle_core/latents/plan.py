@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -271,6 +272,7 @@ def metadata_of(
     }
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that the numbers depend on."""
     from importlib.metadata import PackageNotFoundError, version

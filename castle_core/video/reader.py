@@ -15,7 +15,7 @@ from castle_core.video.decoder import Decoder
 from castle_core.video.index import Floats, Ints, VideoIndex
 from castle_core.video.index_cache import load_or_scan
 from castle_core.video.info import VideoInfo
-from castle_core.video.pixels import Bytes, Converter
+from castle_core.video.pixels import Bytes, Converter, DecodedFrame
 
 FrameIndices = Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -187,15 +187,30 @@ class Video:
         tuple of int and (H, W, 3) uint8 array or None
             Frame index and RGB picture; None where the frame cannot be decoded.
         """
+        for frame_index, decoded in self.decoded(start, stop, step):
+            if decoded is None:
+                yield frame_index, None
+            else:
+                yield frame_index, decoded.rgb(np.empty((self.height, self.width, 3), np.uint8))
+
+    def decoded(
+        self, start: int = 0, stop: int | None = None, step: int = 1
+    ) -> Iterator[tuple[int, DecodedFrame | None]]:
+        """Yield frames like `stream`, with their colours still to be made: where they are looked at, in any thread.
+
+        Yields
+        ------
+        tuple of int and DecodedFrame or None
+            Frame index and decoded frame; None where the frame cannot be decoded.
+        """
         stop = self.n_frames if stop is None else min(stop, self.n_frames)
+        converter = Converter(self.index.rotation_deg)
         with Decoder(self.path, self.index) as decoder:
             for frame_index, frame in decoder.frames(np.arange(start, max(start, stop), step, dtype=np.int64)):
                 if frame is None or (frame.width, frame.height) != (self.index.width, self.index.height):
                     yield frame_index, None
-                    continue
-                data = np.empty((self.height, self.width, 3), np.uint8)
-                self._converter.rgb(frame, data)
-                yield frame_index, data
+                else:
+                    yield frame_index, DecodedFrame(frame, converter)
 
     def thumbnails(
         self,

@@ -8,7 +8,8 @@ from castle_core.errors import ConfigError
 from castle_core.latents import ExtractConfig
 from castle_core.latents.crop_video import extract_crop_video
 from castle_core.latents.one_frame import run_frame
-from castle_core.preprocess import Preprocess, crop_affine, measure_pose, render_crop
+from castle_core.preprocess import Preprocess, crop_affine, measure_pose
+from castle_core.rendering import render_crop
 from castle_core.rois import MaskFile
 from castle_core.video import open_video
 

@@ -7,7 +7,8 @@ import torch
 
 from castle_core.latents.device_warp import render_batch, warp_batch
 from castle_core.latents.frames import Prepared, View, prepare, source_affine
-from castle_core.preprocess import NO_MASK, Poses, Preprocess, warp_frame
+from castle_core.preprocess import NO_MASK, Poses, Preprocess
+from castle_core.rendering import warp_frame
 
 
 def picture(seed=0, size=(120, 160)):

@@ -17,11 +17,10 @@ from castle_core.preprocess import (
     crop_affine,
     measure_pose,
     measure_poses,
-    render_crop,
     tail_reference,
-    warp_mask,
 )
 from castle_core.projects import Project
+from castle_core.rendering import render_crop, warp_mask
 from castle_core.rois import MaskFile, component_centroid, largest_component
 from castle_core.video import open_video
 
