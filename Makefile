@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8501
+# More words for the server, as in: make serve SERVE="--allow recordings=/data/recordings"
+SERVE  ?=
 # A test run that hangs must fail, not wait: the whole suite gets this many seconds.
 TEST_SECONDS ?= 1500
 PYTEST := $(BIN)/python -m pytest
@@ -11,13 +13,14 @@ PYTEST := $(BIN)/python -m pytest
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "castle-studio needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@echo "Making the environment in $(VENV): about 3 GB, some minutes, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev,sleap]'
 	touch $@
 
 serve: $(VENV)/.ready
-	$(BIN)/castle serve --port $(PORT)
+	$(BIN)/castle serve --port $(PORT) $(SERVE)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -30,8 +30,12 @@ def add(
     """Add a user, or give one a new password (which logs that user out everywhere)."""
     from castle_core.users import UserTable
 
-    new = UserTable().add(name, _password(password_file))
+    table = UserTable()
+    first = not table.list()
+    new = table.add(name, _password(password_file))
     say(f"Added {name}." if new else f"{name} has a new password; open sessions of {name} have ended.")
+    if first:
+        say("From now on everybody logs in with a name and a password; who came by a link is logged out.")
     if json:
         print_json({"user": name, "new": new})
 

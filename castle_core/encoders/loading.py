@@ -260,6 +260,11 @@ def get_model(name: str) -> Path:
     info = ENCODERS.get(name)
     if info and not info.hub_id:
         raise EncoderError(f"{name} needs no weights; there is nothing to download.")
+    if info is None and "/" not in name:
+        raise EncoderError(
+            f"There is no model {name!r}. `castle models list` shows those that are known; others are named as on the "
+            "Hugging Face hub, with their owner: owner/model."
+        )
     hub_id = info.hub_id if info else name
     target = make_folder(models_folder()) / encoder_slug(name)
     pinned = target / "source.json"

@@ -144,6 +144,11 @@ def test_a_model_that_is_missing_is_one_line(two_videos, capsys):
     assert len(said.strip().splitlines()) == 1
 
 
+def test_a_model_that_nobody_knows_is_told_apart_from_a_network_that_is_down(capsys):
+    _, said = run(capsys, "models", "get", "foo", code=1)
+    assert "There is no model 'foo'" in said
+
+
 def test_models_are_listed_and_added(two_videos, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("CASTLE_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
