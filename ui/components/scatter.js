@@ -67,7 +67,7 @@ function draw(root, me) {
     for (let j = py * W + px; j < (py + size) * W; j += W) for (let i = j; i < j + size; i++) out[i] = colour;
   }
   pen.putImageData(image, 0, 0);
-  root.querySelector(".say").textContent = me.view.s > 1 ? `${seen} of ${n} frames in sight` : matchMedia("(hover:none)").matches ? "Tap a point, or press Lasso and draw around points" : "Drag around points to choose them; the wheel zooms";
+  root.querySelector(".say").textContent = me.view.s > 1 ? `${seen} of ${n} frames in sight` : matchMedia("(hover:none)").matches ? "Tap a point, or press Lasso and draw around points" : "Drag around points; the wheel zooms";
   over(root, me);
 }
 function over(root, me) {
