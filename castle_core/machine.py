@@ -1,7 +1,10 @@
 """What this machine has left: processors, memory, disk and GPUs."""
 
+import math
 import shutil
 import subprocess
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +23,10 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """Load and room: percent of all processors, and bytes of memory and of the disk that holds the projects."""
+    """Load and room: percent of all processors, and bytes of memory and of the disk that holds the projects.
+
+    The load is that since the machine was last looked at from this process, a minute at most.
+    """
 
     n_cpus: int
     cpu_percent: float
@@ -31,6 +37,43 @@ class Machine:
     gpus: tuple[Gpu, ...] = ()
 
 
+class CpuMeter:
+    """The load of all processors between two looks of this process.
+
+    `psutil.cpu_percent` remembers its last call for each thread, and a page runs in a new thread each time: it would
+    always answer 0.
+    """
+
+    SHORTEST_S, LONGEST_S = 0.1, 60.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = self._look()
+
+    @staticmethod
+    def _look() -> tuple[float, float, float]:
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # Linux counts them as user too
+        return time.monotonic(), sum(times) - guests, idle
+
+    def percent(self) -> float:
+        """Return the load in percent since the last call; measured for a moment where that is none or long ago."""
+        with self._lock:
+            now = self._look()
+            if now[0] - self._last[0] > self.LONGEST_S:
+                self._last = now
+            if now[0] - self._last[0] < self.SHORTEST_S:
+                time.sleep(self.SHORTEST_S)
+                now = self._look()
+            total, idle = now[1] - self._last[1], now[2] - self._last[2]
+            self._last = now
+        return 100.0 * min(1.0, max(0.0, 1.0 - idle / total)) if total > 0 else 0.0
+
+
+_CPU = CpuMeter()
+
+
 def look_at_machine(folder: Path) -> Machine:
     """Measure the machine; the disk is the one that `folder` (or its nearest existing parent) lies on."""
     while not folder.exists() and folder != folder.parent:
@@ -38,7 +81,7 @@ def look_at_machine(folder: Path) -> Machine:
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(folder)
     return Machine(
         n_cpus=psutil.cpu_count() or 1,
-        cpu_percent=psutil.cpu_percent(interval=None),
+        cpu_percent=_CPU.percent(),
         memory_free=memory.available,
         memory_total=memory.total,
         disk_free=disk.free,
@@ -88,9 +131,7 @@ def readable_time(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def clock(seconds: float, *, digits: int = 1) -> str:
-    """Write a time in a video as ``hh:mm:ss.d``, cut (not rounded) to `digits`: it never names a later frame."""
-    ticks = int(max(0.0, seconds) * 10**digits + 1e-6)
-    whole, part = divmod(ticks, 10**digits)
-    text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return f"{text}.{part:0{digits}d}" if digits else text
+def clock(seconds: float) -> str:
+    """Write a time in a video as ``hh:mm:ss.mmm``, rounded to the millisecond, as the browser's parts do."""
+    whole, ms = divmod(math.floor(max(0.0, seconds) * 1000 + 0.5), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{ms:03d}"

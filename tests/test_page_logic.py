@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from castle_core import machine as machine_module
 from castle_core.errors import ProjectError
 from castle_core.frame_zip import frame_files, stream_zip
 from castle_core.machine import clock, look_at_machine, parse_gpus, readable_size, readable_time
@@ -92,8 +93,27 @@ def test_machine_and_words(tmp_path):
     assert (gpu.name, gpu.load_percent, gpu.memory_used) == ("NVIDIA H100, SXM", 37.0, 1 << 30)
     assert [readable_size(n) for n in (12, 3.2e6, 15e9)] == ["0 kB", "3.2 MB", "15 GB"]
     assert [readable_time(s) for s in (5, 200, 7500)] == ["5 s", "3 min", "2 h 05 min"]
-    assert clock(3723.999, digits=1) == "01:02:03.9"
-    assert clock(0.3, digits=1) == "00:00:00.3"
+    assert clock(3723.9996) == "01:02:04.000"
+    assert [clock(frame / 30) for frame in (35, 602)] == ["00:00:01.167", "00:00:20.067"]
+    assert clock(300 / 30.0003) == "00:00:10.000"
+    assert clock(-1) == "00:00:00.000"
+
+
+def test_load_is_measured_from_any_thread(monkeypatch):
+    from collections import namedtuple
+    from concurrent.futures import ThreadPoolExecutor
+
+    times = namedtuple("times", "user system idle iowait")
+    looks = iter([times(10, 0, 10, 0), times(16, 0, 13, 1), times(16, 0, 13, 1), times(17, 0, 13, 1)])
+    monkeypatch.setattr(machine_module.psutil, "cpu_times", lambda: next(looks))
+    seconds = iter([0.0, 5.0, 100.0, 100.1])
+    monkeypatch.setattr(machine_module.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(machine_module.time, "sleep", lambda s: None)
+    meter = machine_module.CpuMeter()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(meter.percent).result() == pytest.approx(60.0)
+    with ThreadPoolExecutor(1) as pool:  # long ago: measured for a moment
+        assert pool.submit(meter.percent).result() == pytest.approx(100.0)
 
 
 def test_recent_projects_are_each_users_own(tmp_path, castle_folders):

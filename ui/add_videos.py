@@ -2,17 +2,19 @@
 
 import streamlit as st
 
-from castle_core.errors import CastleError
 from castle_core.machine import readable_size
 from castle_core.projects import VIDEO_SUFFIXES, Project
 from castle_core.uploads import Upload
 from ui import uploads
 from ui.components.uploader import uploader
-from ui.job_panel import ACTIVE, describe
+from ui.job_panel import ACTIVE
 from ui.people import current_user
+from ui.refused_uploads import forget_uploads, upload_news
 from ui.server import folders, jobs
 from ui.server_browser import server_browser
 from ui.words import percent, plain
+
+VIDEOS = "videos"
 
 
 def add_videos(project: Project) -> int:
@@ -41,10 +43,19 @@ def add_videos(project: Project) -> int:
         project,
         kinds=tuple(sorted(VIDEO_SUFFIXES)),
         label="Videos to upload",
-        hint=f"mp4, avi, mov, mkv and others, up to {readable_size(uploads.max_size())} each. An upload that stops "
+        hint=f"mp4, avi, mov, mkv and others, up to {readable_size(uploads.room(project))} each. An upload that stops "
         "goes on when the same file is picked again.",
-        group="videos",
+        group=VIDEOS,
     )
+
+
+def video_upload_news(project: Project) -> None:
+    """Show what became of the uploaded videos; call outside of anything that folds."""
+    upload_news(project, _group(project, VIDEOS))
+
+
+def _group(project: Project, group: str) -> str:
+    return f"{project.path}|{group}"
 
 
 def upload_panel(project: Project, *, kinds: tuple[str, ...], label: str, hint: str, group: str) -> int:
@@ -52,13 +63,14 @@ def upload_panel(project: Project, *, kinds: tuple[str, ...], label: str, hint: 
     user = current_user()
     counts = uploader(
         token=uploads.token(user, project),
-        group=f"{project.path}|{group}",
+        group=_group(project, group),
         purpose=group,
         endpoint=uploads.endpoint(),
         accept=kinds,
         max_size=uploads.max_size(),
         label=label,
         hint=hint,
+        refused_elsewhere=group == VIDEOS,
         key=f"uploader-{group}",
     )
     for upload, offset in uploads.unfinished(user, project):
@@ -73,64 +85,12 @@ def upload_panel(project: Project, *, kinds: tuple[str, ...], label: str, hint: 
                     "Forget",
                     key=f"forget-{upload.id}",
                     type="tertiary",
-                    on_click=_forget,
-                    args=(str(project.path), upload.id),
+                    on_click=forget_uploads,
+                    args=(str(project.path), [upload.id]),
                 )
-    if group == "videos":
-        _checks(project)
     return counts.busy + len(_under_way(project))
 
 
 def _under_way(project: Project) -> list[Upload]:
     mine = uploads.finished(current_user(), project)
     return [u for u in mine if u.is_video and u.job and (job := jobs().get(u.job)) and job.state in ACTIVE]
-
-
-def _checks(project: Project) -> None:
-    for upload in uploads.finished(current_user(), project):
-        if not upload.is_video:
-            continue
-        if upload.state == "duplicate":
-            st.info(f"**{plain(upload.name)}** was uploaded before: the same bytes are here already.")
-            continue
-        job = jobs().get(upload.job) if upload.job else None
-        if job is None:
-            continue
-        if job.state in ACTIVE:
-            st.progress(
-                percent(job.done, job.total or 0) / 100, text=f"Checking **{plain(upload.name)}** · {describe(job)}"
-            )
-        elif job.state == "failed":
-            _refused(project, upload, job.error or "It cannot be read.")
-
-
-def _refused(project: Project, upload: Upload, reason: str) -> None:
-    with st.container(border=True, key=f"refused-{upload.id}"):
-        st.markdown(f":red[:material/error:] **{plain(upload.name)}**  \n{plain(reason)}")
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            if "already" in reason:
-                stem, dot, ending = upload.name.rpartition(".")
-                name = st.text_input("Other name", f"{stem}_2{dot}{ending}", key=f"name-{upload.id}")
-                st.button(
-                    "Add under this name",
-                    key=f"again-{upload.id}",
-                    on_click=_check_again,
-                    args=(str(project.path), upload.id, name),
-                )
-            st.button(
-                "Delete the upload", key=f"delete-{upload.id}", on_click=_forget, args=(str(project.path), upload.id)
-            )
-
-
-def _check_again(project: str, identity: str, name: str) -> None:
-    try:
-        uploads.check_again(current_user(), Project.open(project), identity, name)
-    except CastleError as error:
-        st.session_state["job-note"] = str(error)
-
-
-def _forget(project: str, identity: str) -> None:
-    try:
-        uploads.forget(current_user(), Project.open(project), identity)
-    except CastleError as error:
-        st.session_state["job-note"] = str(error)

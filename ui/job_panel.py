@@ -25,9 +25,13 @@ def watched(kinds: Sequence[str], *, project: str | None) -> "list[Job]":
     return sorted(found, key=lambda job: job.id)
 
 
-def last_ended(kinds: Sequence[str], *, project: str) -> "Job | None":
-    """Return the job of these kinds that ended last."""
-    ended = [job for job in jobs().list(project=project, limit=200) if job.kind in kinds and job.state not in ACTIVE]
+def last_ended(kinds: Sequence[str], *, project: str, owner: str | None = None) -> "Job | None":
+    """Return the job of these kinds that ended last; of one person where `owner` is given."""
+    ended = [
+        job
+        for job in jobs().list(project=project, owner=owner, limit=200)
+        if job.kind in kinds and job.state not in ACTIVE
+    ]
     return max(ended, key=lambda job: (job.end_order or 0, job.id), default=None)
 
 

@@ -11,15 +11,16 @@ from castle_core.projects import Project
 from ui.words import counted, plain
 
 METHODS = {
-    "kmeans": "Diverse poses (k-means)",
-    "kcenter": "Farthest from each other (k-centre)",
+    "kmeans": "Diverse poses",
+    "kcenter": "Farthest apart",
     "uniform": "Even distances",
     "random": "Random",
     "latents": "Diverse latents",
 }
 _HELP = {
-    "kmeans": "Groups frames by what they look like and takes the middle of each group: common and rare poses alike.",
-    "kcenter": "Each frame lies as far as possible from the others: rare poses first.",
+    "kmeans": "k-means: groups frames by what they look like and takes the middle of each group: common and rare poses "
+    "alike.",
+    "kcenter": "k-centre: each frame lies as far as possible from the others: rare poses first.",
     "uniform": "The middle of equal parts of the video.",
     "random": "Every frame has the same chance.",
     "latents": "As diverse poses, but by the latents of a visual model that were computed before.",

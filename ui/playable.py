@@ -14,10 +14,11 @@ def offer_copy(project: Project, stem: str) -> None:
     if running:
         live_bar(["proxy"], project=str(project.path), note="")
         return
+    st.markdown(":small[Browsers cannot play this video's codec: single frames are shown.]", width="content")
     st.button(
         "Make it playable",
         icon=":material/movie:",
-        help="Browsers cannot play this kind of file: single frames are shown instead. This makes a copy that plays.",
+        help="Makes a copy that browsers can play. The video itself is not changed.",
         on_click=_make_proxy,
         args=(str(project.path), stem),
         key=f"proxy-{stem}",

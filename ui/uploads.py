@@ -11,6 +11,7 @@ import binascii
 import contextlib
 import logging
 import os
+import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -30,6 +31,7 @@ from castle_core.projects import VIDEO_SUFFIXES, Project
 from castle_core.uploads import (
     ABANDONED_S,
     OTHER_ENDINGS,
+    SPARE_BYTES,
     RunningDigest,
     Upload,
     UploadRefusedError,
@@ -66,6 +68,15 @@ def endpoint() -> str:
 def max_size() -> int:
     """Return the largest upload in bytes."""
     return settings().max_upload
+
+
+def room(project: Project) -> int:
+    """Return how many bytes an upload into a project may have now: the limit, or what its disk has free for it."""
+    try:
+        free = shutil.disk_usage(project.path).free
+    except OSError:
+        return max_size()
+    return max(0, min(max_size(), free - SPARE_BYTES))
 
 
 def finished(user: str, project: Project, purpose: str | None = None) -> list[Upload]:

@@ -7,7 +7,7 @@ import streamlit as st
 from castle_core.errors import CastleError
 from castle_core.projects import Project, VideoEntry
 from castle_core.trims import Trims
-from ui.add_videos import add_videos
+from ui.add_videos import add_videos, video_upload_news
 from ui.job_panel import SAFE, last_ended, live_bar, watched
 from ui.options_panel import Options, options_panel
 from ui.people import current_user
@@ -28,6 +28,7 @@ def video_source(project: Project, *, boards_wait: bool) -> None:
             st.subheader("Add the first videos", anchor=False)
             st.caption("Frames are chosen from them afterwards. Videos are never changed, moved or re-encoded.")
             add_videos(project)
+            video_upload_news(project)
         return
     left, right = st.columns([5, 7], gap="large")
     with left:
@@ -66,8 +67,11 @@ def _videos(project: Project, videos: tuple[VideoEntry, ...]) -> tuple[list[Vide
             st.warning(
                 f"**{plain(path.name)}** is left out: another video has the same name.", icon=":material/content_copy:"
             )
-        with st.expander("Add videos", icon=":material/add:", expanded=bool(st.session_state.get("add-open"))):
-            busy = add_videos(project)
+        with st.container(gap=None):
+            with st.expander("Add videos", icon=":material/add:", expanded=bool(st.session_state.get("add-open"))):
+                busy = add_videos(project)
+            with st.container(gap="small"):
+                video_upload_news(project)
     return [by_stem[stem] for stem in stems], busy
 
 

@@ -20,13 +20,14 @@ _SHOWN, _SEEN = "green-shown", "green-seen"
 
 
 def green_line(project: Project) -> None:
-    """Say what the last writing job has written, where it lies, and where to go on.
+    """Say what the user's last writing job has written, where it lies, and where to go on.
 
-    It goes with the user's next action: another job of this page, another source, another page, an undo, or Dismiss.
+    Others do not see it: they find the round among those that were written. It goes with the user's next action:
+    another job of this page, another source, another page, an undo, or Dismiss.
     """
     if note := st.session_state.pop("undo-note", None):
         st.info(plain(note), icon=":material/undo:")
-    job = last_ended(_WRITERS, project=str(project.path))
+    job = last_ended(_WRITERS, project=str(project.path), owner=current_user())
     if job is None or job.state != "finished" or not job.result or "written" not in job.result:
         return
     if st.session_state.get(_SEEN, 0) >= job.id or _went_on(project, job.id):
@@ -113,15 +114,26 @@ def _round(project: Project, each: RoundSummary) -> None:
             f"{each.info.when[:16].replace('T', ' ')}  \n{videos}{more}",
             width="stretch",
         )
-        st.button(
-            "Undo",
-            key=f"undo-{each.info.id}",
-            icon=":material/undo:",
-            disabled=project.read_only or labelled == each.n_frames,
-            help="Takes back the unlabelled frames of this round; labelled ones stay.",
-            on_click=_undo,
-            args=(str(project.path), each.info.id),
-        )
+        off = project.read_only or labelled == each.n_frames
+        others = each.info.who not in ("", current_user())
+        if others and not off:
+            with st.popover("Undo", icon=":material/undo:", key=f"undo-ask-{each.info.id}"):
+                st.markdown(f"**{plain(each.info.who)}** wrote this round. Take its frames back all the same?")
+                _undo_button(project, each, f"Take back what {plain(each.info.who)} wrote", off=off)
+        else:
+            _undo_button(project, each, "Undo", off=off)
+
+
+def _undo_button(project: Project, each: RoundSummary, words: str, *, off: bool) -> None:
+    st.button(
+        words,
+        key=f"undo-{each.info.id}",
+        icon=":material/undo:",
+        disabled=off,
+        help="Takes back the unlabelled frames of this round; labelled ones stay.",
+        on_click=_undo,
+        args=(str(project.path), each.info.id),
+    )
 
 
 def _remove_one(project: Project) -> None:

@@ -67,6 +67,31 @@ def test_one_budget_over_two_videos_and_a_frame_from_the_player(page, app, short
         assert not serious(page)
 
 
+def test_times_typed_into_the_trimmer(page, app, short_film):
+    project = Project.create(fresh(app, "typed")).path
+    (project / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
+    open_project(page, app, "typed")
+    first, end = page.get_by_label("From", exact=True), page.get_by_label("to", exact=True)
+    wrong = page.locator(".trim .wrong")
+
+    def types(field, text, shown, says=""):
+        field.fill(text)
+        field.press("Enter")
+        expect(field).to_have_value(shown)
+        expect(wrong).to_have_text(says) if not says else expect(wrong).to_contain_text(says)
+
+    expect(end).to_have_value("00:00:10.000")
+    types(end, "5", "00:00:05.000")
+    types(first, "35f", "00:00:01.167")
+    types(first, "7", "00:00:01.167", "The end (00:00:05.000) lies before the beginning (00:00:07.000). From stays")
+    types(end, "1", "00:00:05.000", "The end (00:00:01.000) lies before the beginning (00:00:01.167). to stays")
+    for text in ("banana", "-5"):
+        types(first, text, "00:00:01.167", f"“{text}” is no time")
+    types(end, "1:00", "00:00:10.000", "The video ends at 00:00:10.000")
+    types(end, "9", "00:00:09.000")
+    expect(page.locator(".trim .sum")).to_have_text("frames 35 to 269 · 235 of 300 frames in use · 00:00:07.833")
+
+
 def test_predictions_are_uploaded_and_their_hard_frames_found(page, app, short_film, tmp_path):
     import numpy as np
     from prediction_tables import write_csv

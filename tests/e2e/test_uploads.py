@@ -41,6 +41,10 @@ def pick(page, *files):
     page.locator("input[type=file]").set_input_files([str(file) for file in files])
 
 
+def refused_line(page, name):
+    return page.get_by_role("list", name="Refused files").locator("li").filter(has_text=name)
+
+
 def line_of(page, name):
     return page.get_by_role("list", name="Uploads").locator("li").filter(has_text=name)
 
@@ -118,26 +122,35 @@ def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_fi
 
 
 def test_several_files_and_wrong_ones(page, app, short_film, tmp_path):
-    project = new_project(app, "several", short_film)
+    project = Project.create(fresh(app, "several"))  # with the first video in it, the drop zone folds away
     films = [tmp_path / name for name in ("day 1.mp4", "Mäuse 'Käfig' 🐭.mp4")]
     for number, path in enumerate(films):
         path.write_bytes(short_film.read_bytes() + struct.pack(">I4sI", 12, b"free", number))
     (tmp_path / "notes.docx").write_bytes(b"PK")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "<img src=x onerror=alert(1)>.mp4").write_bytes(b"this is no video" * 100)
-    open_uploads(page, app, "several")
+    (tmp_path / "cut off.mp4").write_bytes(short_film.read_bytes()[:2000])
+    open_project(page, app, "several")
+    page.get_by_text("this computer").click()
     pick(page, *sorted(tmp_path.iterdir()))
-    expect(line_of(page, "notes.docx")).to_contain_text("“.docx” is none of them")
-    expect(line_of(page, "empty.mp4")).to_contain_text("The file is empty")
     for path in films:
         until((project.path / "videos" / path.name).exists, path.name)
         assert (project.path / "videos" / path.name).read_bytes() == path.read_bytes()
-    expect(page.locator("[class*=st-key-refused]")).to_contain_text("onerror=alert(1)")  # the server looked into it
-    assert len(list((project.path / "videos").iterdir())) == 3
+    expect(page.get_by_text("Drop files here")).to_be_hidden()
+    refused = page.locator("[class*=st-key-refused-]")
+    for words in ("onerror=alert(1)", "cut off.mp4"):  # the server looked into these
+        expect(refused.filter(has_text=words)).to_be_visible()
+    expect(refused_line(page, "notes.docx")).to_contain_text("“.docx” is none of them")
+    expect(refused_line(page, "empty.mp4")).to_contain_text("The file is empty")
+    assert len(list((project.path / "videos").iterdir())) == 2
+    settle(page)
     for name in ("notes.docx", "empty.mp4"):
         page.get_by_role("button", name=f"Dismiss {name}").click()
-        expect(line_of(page, name)).to_have_count(0)
-    settle(page)
+        expect(refused_line(page, name)).to_have_count(0)
+    for left in (1, 0):
+        refused.get_by_role("button", name="Delete the upload").first.click()
+        expect(refused).to_have_count(left)
+    assert not [path for path in UploadStore(project).folder.iterdir() if path.stat().st_size in (1600, 2000)]
     expect(extract_button(page)).to_be_enabled()
 
 

@@ -107,7 +107,9 @@ def test_rounds_are_undone_and_single_frames_removed(run, project):
     at.selectbox(key="remove-frame-walk").select(30).run()
     next(button for button in at.button if button.label == "Remove").click().run()
     assert list(project.selected("walk")) == [5]
-    next(button for button in at.button if button.label == "Undo").click().run()
+    assert "Undo" not in labels(at.button)  # somebody else's round: asks first
+    assert "Undo" in [popover.proto.popover.label for popover in at.get("popover")]
+    next(button for button in at.button if button.label == "Take back what ana wrote").click().run()
     assert not project.selected("walk")
     assert not list(project.frames_folder("walk").glob("*.png"))
 
@@ -121,9 +123,9 @@ def test_a_failed_job_is_told_at_its_place(run, project):
 
 
 def test_the_green_line_goes_with_the_next_action(run, project):
-    def write(frame):
-        done = export_frames(project, "walk", [frame], context=0, round_info=new_round("kmeans"))
-        number = table.submit("choose_frames", project=str(project.path), settings={}, owner="local")
+    def write(frame, owner="test@example.com"):  # as whom AppTest runs the page
+        done = export_frames(project, "walk", [frame], context=0, round_info=new_round("kmeans", who=owner))
+        number = table.submit("choose_frames", project=str(project.path), settings={}, owner=owner)
         assert ledger.begin_next("cpu", "w") is not None
         ledger.end(number, 1, "finished", result={"written": len(done.written), "videos": ["walk"]})
 
@@ -132,7 +134,10 @@ def test_the_green_line_goes_with_the_next_action(run, project):
 
     table = JobTable()
     ledger = Ledger(table)
+    write(7, "ana")
+    assert not shown(run("mice"))  # only the one who wrote sees it
     write(5)
+    write(9, "ana")
     at = run("mice")
     assert shown(at)
     assert shown(at.number_input(key="frames-per-video").set_value(3).run())

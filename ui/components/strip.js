@@ -35,9 +35,9 @@ function castleStrip(host, s) {
   host.prepend(box);
 }
 const two = v => String(v).padStart(2, "0");
-function clock(seconds, digits = 3) {
-  const t = Math.max(0, seconds), whole = Math.floor(t), ms = Math.floor((t - whole) * 10 ** digits + 1e-6);
-  return `${two(Math.floor(whole / 3600))}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}` + (digits ? "." + String(ms).padStart(digits, "0") : "");
+function clock(seconds) {  // as castle_core.machine.clock
+  const ticks = Math.floor(Math.max(0, seconds) * 1000 + .5), whole = Math.floor(ticks / 1000);
+  return `${two(Math.floor(whole / 3600))}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}.${String(ticks % 1000).padStart(3, "0")}`;
 }
 function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);

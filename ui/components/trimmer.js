@@ -14,6 +14,7 @@ export default function ({data, parentElement, setStateValue}) {
   if (me.id !== data.id) {
     me.id = data.id;
     me.from = null;
+    root.querySelector(".wrong").textContent = "";
     load(root, me, me.range.start);
   } else if (me.stills === plays(me)) load(root, me, me.at);  // a copy that plays was made, or is gone
   if (!me.ready) setUp(root, me);
@@ -47,6 +48,7 @@ function send(me) {
 }
 function setEnd(root, me, end, frame, done = true) {
   const n = me.data.n_frames, r = me.range;
+  root.querySelector(".wrong").textContent = "";
   if (end === "start") r.start = clampTo(Math.round(frame), 0, r.stop - 1);
   else r.stop = clampTo(Math.round(frame), r.start + 1, n);
   draw(root, me);
@@ -105,10 +107,10 @@ function draw(root, me) {
     handle.setAttribute("aria-valuetext", `${shown(me, frame)}, frame ${frame}`);
   }
   for (const input of root.querySelectorAll("input"))
-    if (root.getRootNode().activeElement !== input) { input.value = shown(me, range[input.dataset.end]); input.setAttribute("aria-invalid", "false"); }
+    if (root.getRootNode().activeElement !== input) input.value = shown(me, range[input.dataset.end]);
   let used = range.stop - range.start;
   for (const [a, b] of range.exclude) used -= Math.max(0, Math.min(b, range.stop) - Math.max(a, range.start));
-  root.querySelector(".sum").textContent = `frames ${range.start} to ${range.stop - 1} · ${used} of ${n} frames in use (${(used / data.fps).toFixed(1)} s)`;
+  root.querySelector(".sum").textContent = `frames ${range.start} to ${range.stop - 1} · ${used} of ${n} frames in use · ${clock(used / data.fps)}`;
   root.querySelector(".out").replaceChildren(...range.exclude.map(([a, b], i) => {
     const drop = make("button", {type: "button", onclick: () => { range.exclude.splice(i, 1); draw(root, me); send(me); }}, "✕");
     drop.setAttribute("aria-label", `Use frames ${a} to ${b - 1} again`);
@@ -122,6 +124,7 @@ function draw(root, me) {
   add.title = data.can_add ? "" : "To add single frames, choose some first: they wait to be looked at, and more can join them";
   const button = root.querySelector("[data-do=play]");
   button.disabled = me.stills;
+  button.title = me.stills ? "This browser cannot play the video's codec: single frames are shown" : "";
   button.textContent = root.querySelector("video").paused ? "▶" : "⏸";
   head(root, me);
 }
@@ -131,6 +134,24 @@ function parse(me, text) {
   const parts = t.replace(/s$/, "").split(":");
   if (parts.length > 3 || !parts.every(p => /^\d+([.,]\d*)?$/.test(p))) return null;
   return Math.round(parts.reduce((sum, p) => sum * 60 + parseFloat(p.replace(",", ".")), 0) * me.data.fps);
+}
+// Takes what was typed into From or to; what cannot be is said beside the fields, and the last good value is back.
+function typed(root, me, input) {
+  const end = input.dataset.end, frame = parse(me, input.value), {start, stop} = me.range, n = me.data.n_frames;
+  const stays = `${end === "start" ? "From" : "to"} stays ${shown(me, me.range[end])}.`, late = `The video ends at ${shown(me, n)}.`;
+  let wrong = "";
+  if (frame === null) wrong = `“${input.value.trim()}” is no time. Write one like 00:01:30.5, or a frame like 1200f. ${stays}`;
+  else if (end === "start" && frame >= n) wrong = `${late} ${stays}`;
+  else if (end === "start" ? frame >= stop : frame <= start) {
+    const [a, b] = end === "start" ? [frame, stop] : [start, frame];
+    wrong = b < a ? `The end (${shown(me, b)}) lies before the beginning (${shown(me, a)}). ${stays}` : `The end must lie after the beginning (${shown(me, a)}). ${stays}`;
+  }
+  if (!wrong) {
+    setEnd(root, me, end, frame);
+    if (frame > n) wrong = late;
+  }
+  root.querySelector(".wrong").textContent = wrong;
+  input.value = shown(me, me.range[end]);
 }
 function setUp(root, me) {
   me.ready = true;
@@ -174,13 +195,7 @@ function setUp(root, me) {
       event.preventDefault(); event.stopPropagation();
     });
   for (const input of root.querySelectorAll("input"))
-    input.addEventListener("change", () => {
-      const frame = parse(me, input.value);
-      input.setAttribute("aria-invalid", String(frame === null));
-      if (frame === null) return say(root, "Write a time like 00:01:30.5, or a frame like 1200f");
-      setEnd(root, me, input.dataset.end, frame);
-      input.value = shown(me, me.range[input.dataset.end]);
-    });
+    input.addEventListener("change", () => typed(root, me, input));
   const act = what => {
     if (what === "play") play(root, me);
     if (what === "back" || what === "forward") { seek(root, me, me.at + (what === "back" ? -1 : 1)); if (me.from !== null) draw(root, me); }

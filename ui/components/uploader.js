@@ -8,12 +8,14 @@ export default function ({data, parentElement, setStateValue}) {
   const root = parentElement.querySelector(".up");
   root._data = data;
   root._push = setStateValue;
-  for (const job of ALL.jobs) if (job.group === data.group) job.token = data.token;
+  if (data.token) for (const job of ALL.jobs) if (job.group === data.group) job.token = data.token;
   const input = root.querySelector("input");
-  input.accept = data.accept.join(",");
-  input.setAttribute("aria-label", data.label);
-  root.querySelector(".small").textContent = data.hint;
-  if (!root._ready) {
+  if (input) {
+    input.accept = data.accept.join(",");
+    input.setAttribute("aria-label", data.label);
+    root.querySelector(".small").textContent = data.hint;
+  }
+  if (input && !root._ready) {
     root._ready = true;
     const drop = root.querySelector(".drop");
     input.onchange = () => { add(root, [...input.files]); input.value = ""; };
@@ -29,7 +31,10 @@ export default function ({data, parentElement, setStateValue}) {
 const tell = () => ALL.listeners.forEach(f => f());
 const size = n => n >= 1e9 ? (n / 1e9).toFixed(2) + " GB" : n >= 1e6 ? (n / 1e6).toFixed(1) + " MB" : Math.max(1, Math.round(n / 1e3)) + " kB";
 const spell = s => s >= 3600 ? `${Math.floor(s / 3600)} h ${Math.round(s % 3600 / 60)} min` : s >= 60 ? `${Math.round(s / 60)} min` : `${Math.max(1, Math.round(s))} s`;
+const failed = job => ["error", "refused"].includes(job.state);
+const shows = {all: () => true, taken: job => !failed(job), refused: failed};
 function report(root) {
+  if (root._data.shows === "refused") return;
   const mine = ALL.jobs.filter(j => j.group === root._data.group);
   const busy = mine.filter(j => !["done", "error", "refused"].includes(j.state)).length, done = mine.filter(j => j.state === "done").length;
   const now = busy + "/" + done;
@@ -144,11 +149,11 @@ function status(job) {
   return of + (rate > 0 ? ` · ${size(rate)}/s · ${spell((job.file.size - job.sent) / rate)} left` : "") + (job.resumed ? " · resumed" : "");
 }
 function paint(root) {
-  const list = root.querySelector("ul"), mine = ALL.jobs.filter(j => j.group === root._data.group);
+  const list = root.querySelector("ul"), mine = ALL.jobs.filter(j => j.group === root._data.group && shows[root._data.shows](j));
   mine.forEach((job, i) => {
     const node = (job.node ??= make("li", {}, make("span", {className: "name"}), make("span", {className: "acts"}), make("progress", {max: 1}), make("span", {className: "line"})));
     if (list.children[i] !== node) list.insertBefore(node, list.children[i] ?? null);
-    node.className = ["error", "refused"].includes(job.state) ? "error" : job.state;
+    node.className = failed(job) ? "error" : job.state;
     node.querySelector(".name").textContent = job.file.name;
     node.querySelector(".line").textContent = status(job);
     const bar = node.querySelector("progress");
@@ -162,6 +167,7 @@ function paint(root) {
     root.querySelector(".live").textContent = `${job.file.name}: ${status(job)}`;
   });
   while (list.children.length > mine.length) list.lastChild.remove();
+  list.hidden = !mine.length;
   report(root);
 }
 function pause(job) {

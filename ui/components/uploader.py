@@ -7,7 +7,18 @@ import streamlit as st
 
 from ui.components import source
 
-_mount = st.components.v2.component("castle_uploader", **source("uploader", with_strip=True))
+_source = source("uploader", with_strip=True)
+_mount = st.components.v2.component("castle_uploader", **_source)
+
+_REFUSED_HTML = (
+    '<div class="up"><ul role="list" aria-label="Refused files"></ul><div class="live" role="status"></div></div>'
+)
+_mount_refused = st.components.v2.component(
+    "castle_refused_uploads",
+    html=_REFUSED_HTML,
+    css=_source["css"],
+    js=_source["js"],
+)
 
 PIECE = 32 << 20
 """Bytes in one request. Proxies must let this pass."""
@@ -32,6 +43,7 @@ def uploader(
     hint: str,
     key: str,
     purpose: str = "",
+    refused_elsewhere: bool = False,
 ) -> Uploads:
     """Show the drop zone and its uploads.
 
@@ -51,6 +63,8 @@ def uploader(
         Accessible name of the file chooser, and the small line in the drop zone.
     purpose : str
         Sent along with each file: what it is, where its ending does not say.
+    refused_elsewhere : bool
+        Leave out the files that are not taken: `refused_list` shows them.
 
     Returns
     -------
@@ -69,9 +83,18 @@ def uploader(
             "chunk": PIECE,
             "label": label,
             "hint": hint,
+            "shows": "taken" if refused_elsewhere else "all",
         },
         default={"uploads": {"busy": 0, "done": 0}},
         on_uploads_change=lambda: None,
     )
     counts = result.uploads if isinstance(result.uploads, dict) else {}
     return Uploads(int(counts.get("busy") or 0), int(counts.get("done") or 0))
+
+
+def refused_list(*, group: str, key: str) -> None:
+    """Name the files of a group that are not taken, each with its reason, until the user dismisses it.
+
+    The list takes no room while it is empty.
+    """
+    _mount_refused(key=key, data={"group": group, "shows": "refused"})

@@ -84,7 +84,7 @@ class Look:
 
     def where(self, frame_index: int) -> str:
         """Return a frame's index and time in words."""
-        return f"frame {frame_index:,}" + (f" · {clock(self.time_s(frame_index), digits=3)}" if self.timeline else "")
+        return f"frame {frame_index:,}" + (f" · {clock(self.time_s(frame_index))}" if self.timeline else "")
 
 
 def look_at(project: Project, file: LatentFile) -> Look:

@@ -39,7 +39,7 @@ def table_panel(look: Look) -> None:
         frames = np.arange(start, stop)
         table = pd.DataFrame(part, columns=[f"col_{i}" for i in range(first, last)])
         table.insert(0, "status", [status_words(int(code)) for code in look.summary.status[start:stop]])
-        table.insert(0, "time", [clock(look.time_s(int(frame)), digits=3) if look.timeline else "" for frame in frames])
+        table.insert(0, "time", [clock(look.time_s(int(frame))) if look.timeline else "" for frame in frames])
         table.insert(0, "frame", frames)
         st.caption(
             f"Rows {start:,} to {stop - 1:,} of {look.summary.n:,}. Write a frame under “Frame shown” to go there."

@@ -103,7 +103,7 @@ def gaps_panel(look: Look) -> None:
                 {
                     "first frame": [gap.start for gap in longest],
                     "last frame": [gap.stop - 1 for gap in longest],
-                    "time": [clock(look.time_s(gap.start), digits=3) if look.timeline else "" for gap in longest],
+                    "time": [clock(look.time_s(gap.start)) if look.timeline else "" for gap in longest],
                     "frames": [gap.stop - gap.start for gap in longest],
                     "why": [status_words(gap.code) for gap in longest],
                 }
@@ -150,7 +150,6 @@ def clusters_panel(look: Look) -> None:
 def _without_film(look: Look) -> None:
     """Say why nothing plays, and offer a copy that does."""
     if look.has_video and look.timeline is not None and not look.source:
-        st.caption("Browsers cannot play this kind of video, so frames are shown one at a time.")
         offer_copy(look.project, look.file.stem)
 
 
