@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from castle_core.errors import ConfigError
 
-# Times that differ by less are the same: a typed 1.5 s must hit the frame at 1.4999999 s.
-_SAME_TIME_S = 1e-6
+# Times that differ by less are the same: times are shown rounded to the millisecond, and the frame at 20.0666 s that is
+# shown as 20.067 must be hit by what is typed so. Half of a millisecond, or less where frames are that close.
+_SAME_TIME_S = 0.000501
 _HOW_TO = "Write a fraction (0.8), a time (90s or 00:01:30.5) or a frame (1200f)."
 
 
@@ -59,7 +60,9 @@ class Bound:
             return min(int(self.value), n_frames)
         if self.kind == "fraction":
             return min(math.floor(self.value * n_frames + 1e-9), n_frames)
-        return int(np.searchsorted(times_s[:n_frames], self.value - _SAME_TIME_S, side="left"))
+        times_s = times_s[:n_frames]
+        spacing = (times_s[-1] - times_s[0]) / max(1, len(times_s) - 1) if len(times_s) else 0.0
+        return int(np.searchsorted(times_s, self.value - max(1e-6, min(_SAME_TIME_S, spacing / 4)), side="left"))
 
     def __str__(self) -> str:
         if self.kind == "frame":

@@ -67,3 +67,12 @@ def test_intervals_need_two_bounds():
     for wrong in ("10s", "1-2-3"):
         with pytest.raises(ConfigError):
             parse_interval(wrong)
+
+
+def test_a_time_as_it_is_shown_hits_its_frame():
+    from castle_core.machine import clock
+
+    for fps in (30.0, 29.97, 240.0, 1000.0):
+        times_s = np.arange(3000) / fps
+        for frame in (35, 602, 2999):
+            assert parse_bound(clock(times_s[frame])).to_frame(times_s, 3000) == frame, fps

@@ -23,6 +23,7 @@ ADVICE = (
     "Leave out parts without the animal, or with hands in the picture: frames are chosen because they differ, so such "
     "parts would be picked first."
 )
+_REMOVE = "Take this video out of the project"
 
 
 def current_trims(project: Project) -> Trims:
@@ -57,10 +58,12 @@ def trim_panel(project: Project, videos: Sequence[VideoEntry], *, rerun_page: bo
         st.error(
             f"The file behind **{plain(video.name)}** is gone. Is its drive connected?", icon=":material/link_off:"
         )
+        _remove(project, video)
         return
     timeline = timeline_of(project, stem)
     if timeline is None:
         not_ready(project, video)
+        _remove(project, video)
         return
     _trimmer(project, video, timeline, many=len(videos) > 1, rerun_page=rerun_page)
 
@@ -140,6 +143,7 @@ def _trimmer(project: Project, video: VideoEntry, timeline: Timeline, *, many: b
             )
         st.markdown(f":small[{_facts(video, timeline)}]", width="stretch")
         _frame_rate(project, video, timeline)
+        _remove(project, video)
         if not playable:
             offer_copy(project, stem)
     st.caption(f":material/lightbulb: {ADVICE}")
@@ -184,6 +188,25 @@ def _frame_rate(project: Project, video: VideoEntry, timeline: Timeline) -> None
                 st.rerun()
             except CastleError as error:
                 st.error(plain(str(error)))
+
+
+def _remove(project: Project, video: VideoEntry) -> None:
+    with st.popover(
+        "Remove", icon=":material/delete:", disabled=project.read_only, key=f"remove-video-{video.stem}", help=_REMOVE
+    ):
+        what = "Removes the link; the file that it leads to is not touched."
+        if not video.is_link:
+            what = "Moves the file to `.castle/trash` in the project's folder."
+        st.markdown(
+            f"Take **{plain(video.name)}** out of the project?  \n{what} Its frames, labels, masks and latents stay."
+        )
+        if st.button("Remove the video", key=f"remove-really-{video.stem}", type="primary"):
+            try:
+                project.remove_video(video.stem)
+            except CastleError as error:
+                st.error(plain(str(error)))
+            else:
+                st.rerun()
 
 
 def _add(project: Project, board_id: str, stem: str, frames: Sequence[int]) -> None:

@@ -41,6 +41,19 @@ def register_source(project: "Project", stem: str) -> Path:
     return target
 
 
+def forget_source(project: "Project", name: str) -> None:
+    """Take a video's file name out of ``source`` in config.json, where there is one; its latents stay listed."""
+    path = project.path / "config.json"
+
+    def change(config: dict[str, Any]) -> None:
+        source = config.get("source")
+        if isinstance(source, list):
+            config["source"] = [each for each in source if each != name]
+
+    if path.exists():
+        update_document(path, change)
+
+
 def register_latent(project: "Project", npz_name: str, stem: str) -> None:
     """List a latent file in config.json under ``latent``, with its video, which is registered as a source as well.
 

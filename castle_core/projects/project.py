@@ -14,7 +14,7 @@ from castle_core.errors import ConfigError, LabelError, ProjectError, VideoError
 from castle_core.files import atomic_write_json, make_folder, nfc, safe_name
 from castle_core.labelled import LabelRow, all_label_files, read_label_file
 from castle_core.progress import QUIET, Task
-from castle_core.projects import adding, castle_registry
+from castle_core.projects import adding, castle_registry, removing
 from castle_core.projects.documents import read_document, update_document
 from castle_core.projects.places import is_project, is_unused, resolve_project_path
 from castle_core.projects.videos import VideoEntry, list_videos
@@ -334,6 +334,10 @@ class Project:
     def adopt_video(self, finished: Path, name: str, task: Task = QUIET) -> VideoEntry:
         """Move a finished upload into ``videos/`` (see `castle_core.projects.adding.adopt_video`)."""
         return adding.adopt_video(self, finished, name, task)
+
+    def remove_video(self, name_or_stem: str) -> tuple[Path, ...]:
+        """Take a video out of the project (see `castle_core.projects.removing.remove_video`)."""
+        return removing.remove_video(self, name_or_stem)
 
     def require_video(self, name_or_path: str, stem: str | None = None) -> VideoEntry:
         """Return a video of the project by name, stem or path; a video file that lies elsewhere is linked first.

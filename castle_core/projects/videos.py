@@ -93,6 +93,18 @@ def list_videos(project: Path, true_fps: Mapping[str, float]) -> tuple[list[Vide
     return sorted(entries.values(), key=lambda entry: (stem_key(entry.stem), entry.stem)), clashes
 
 
+def files_of(project: Path, entry: VideoEntry) -> list[Path]:
+    """Return all files and links of a project that are this one video: itself, and its link in ``sources/``."""
+    found = [entry.path]
+    for folder in VIDEO_FOLDERS:
+        for path in _video_files(project / folder):
+            if path == entry.path or stem_key(path.stem) != stem_key(entry.stem):
+                continue
+            if _same_file(entry.path, path) or (entry.missing and path.is_symlink() and not path.exists()):
+                found.append(path)
+    return found
+
+
 def _video_files(folder: Path) -> list[Path]:
     try:
         paths = [path for path in folder.iterdir() if is_video_name(path.name)]

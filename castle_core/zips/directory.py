@@ -136,7 +136,7 @@ def _no_end_reason(stream: BinaryIO, size: int) -> tuple[str, str, str]:
 
 def check_entries(
     entries: list[zipfile.ZipInfo], name: str, zip_bytes: int, limits: ZipLimits, findings: Findings
-) -> None:
+) -> list[zipfile.ZipInfo]:
     """Look for everything in the list of contents that refuses a zip; nothing is unpacked.
 
     Refused are names that would leave the folder (``..``, absolute paths, drive letters, backslashes, control
@@ -155,15 +155,24 @@ def check_entries(
         What is too much.
     findings : Findings
         Gets an error for each file at fault.
+
+    Returns
+    -------
+    list of ZipInfo
+        The entries with which nothing is wrong by themselves.
     """
     seen: set[str] = set()
+    sound = []
     for entry in entries:
         file = entry.orig_filename
+        before = findings.n_found
         _check_name(file, findings)
         _check_kind(entry, findings)
         _check_size(entry, limits, findings)
         if entry.filename in seen:
             findings.error("duplicate", file, "This name is in the zip twice.", "Keep one of the two.")
+        elif findings.n_found == before:
+            sound.append(entry)
         seen.add(entry.filename)
     unpacked = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
@@ -182,6 +191,7 @@ def check_entries(
             "as a zip bomb does.",
             "Pack the frames as PNG files.",
         )
+    return sound
 
 
 def _check_name(file: str, findings: Findings) -> None:

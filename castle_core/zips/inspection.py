@@ -15,7 +15,7 @@ from castle_core.zips.directory import check_entries, open_zip
 from castle_core.zips.images import ImageFacts, ImageProblem, check_image, convert_image, same_picture
 from castle_core.zips.limits import LIMITS, ZipLimits
 from castle_core.zips.matching import compare_with_video
-from castle_core.zips.names import CSV_NAME, Contents, ZippedFrame, classify, is_junk
+from castle_core.zips.names import CSV_NAME, Contents, ZippedFrame, classify, is_frame_name, is_junk
 from castle_core.zips.report import Findings, ZipReport, frame_list
 from castle_core.zips.selected import check_context, derive_selected, read_selected
 from castle_core.zips.target import Target, find_target
@@ -133,8 +133,9 @@ def _inspect_archive(
     task: Task,
 ) -> None:
     entries = archive.infolist()
-    check_entries(entries, name, stream.seek(0, 2), limits, findings)
-    if findings.refused:  # unsafe or exploding: nothing of it is unpacked
+    sound = check_entries(entries, name, stream.seek(0, 2), limits, findings)
+    if findings.refused:  # unsafe or exploding: nothing of it is unpacked, but the other names are looked at
+        _look_at_names(sound, name, findings)
         return
     contents = inspection.contents = classify(entries, name, findings)
     if project is not None:
@@ -151,6 +152,26 @@ def _inspect_archive(
         set(inspection.target.existing),
         n_frames=inspection.target.n_frames,
         findings=findings,
+    )
+
+
+def _look_at_names(sound: list[zipfile.ZipInfo], name: str, findings: Findings) -> None:
+    """Name what else is wrong with a zip that is refused for what its list of contents says."""
+    if not any(is_frame_name(entry.filename) for entry in sound):
+        return
+    contents = classify(sound, name, findings)
+    if contents.csv is None:
+        findings.warning(
+            "csv-reading",
+            name,
+            f"The zip has no {CSV_NAME}.",
+            "Add it, with one image name a line; else you are asked which frames are taken as those to label.",
+        )
+    findings.warning(
+        "not-unpacked",
+        name,
+        "The images were not unpacked, since the zip is refused as it is.",
+        "Once the errors are put right, every image is checked.",
     )
 
 

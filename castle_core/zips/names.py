@@ -54,6 +54,11 @@ def is_junk(file: str) -> bool:
     return "__MACOSX" in parts or any(part.startswith("._") or part.lower() in _JUNK_NAMES for part in parts)
 
 
+def is_frame_name(file: str) -> bool:
+    """Tell whether a file is taken for a frame by the ending of its name."""
+    return not is_junk(file) and PurePosixPath(file).suffix.lower() in _FRAME_SUFFIXES
+
+
 def classify(entries: list[zipfile.ZipInfo], name: str, findings: Findings) -> Contents:
     """Sort the entries of a zip into frames, the csv, junk and the rest, and give each image its frame index.
 

@@ -40,6 +40,7 @@ TITLES: dict[str, str] = {
     "video-name": "The name of the video",
     "convert-jpeg": "JPEG images",
     "convert-png": "PNG kinds that are converted without loss",
+    "not-unpacked": "Not looked into yet",
     "csv-derived": "selected_frames.csv is derived",
     "csv-repair": "selected_frames.csv needs repair",
     "csv-reading": "How selected_frames.csv was read",
@@ -212,6 +213,11 @@ class Findings:
     def refused(self) -> bool:
         """Tell whether any finding so far refuses the zip."""
         return any(problem.severity == "error" for problem in self._problems)
+
+    @property
+    def n_found(self) -> int:
+        """How much was found so far."""
+        return len(self._problems)
 
     def sorted(self) -> tuple[Problem, ...]:
         """Return the problems, errors first, otherwise in the order found."""

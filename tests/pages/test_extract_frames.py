@@ -188,3 +188,17 @@ def test_the_session_keeps_only_plain_values(run, project):
     board_of(project, [3, 20, 41])
     at = run("mice")
     assert own_state(at)["project"] == str(project.path)
+
+
+def test_a_video_is_removed_after_a_question_and_not_while_a_board_needs_it(run, project, tmp_path):
+    (project.path / "videos" / "fake.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    at = run("mice")
+    at.selectbox(key="trim-video").select("walk").run()
+    board_of(project, [3, 20])
+    at = at.button(key="remove-really-walk").click().run()
+    assert any("wait to be looked at" in error.value for error in at.error)
+    at.selectbox(key="trim-video").select("fake").run()
+    at.button(key="remove-really-fake").click().run()
+    assert not at.exception
+    assert [video.stem for video in project.videos()] == ["walk"]
+    assert "fake" not in at.multiselect[0].options

@@ -319,3 +319,58 @@ def test_real_projects_open_as_they_are(shared_data):
     assert openfield.labelled("m4s1") == frozenset(range(116))
     assert openfield.covered("m4s1") == tuple(range(116))
     assert openfield.keypoints == ("snout", "leftear", "rightear", "tailbase")
+
+
+# ---------------------------------------------------------------------- removing a video
+
+
+def test_a_removed_link_leaves_its_source_and_all_that_was_made(project, tmp_path):
+    source = write_video(tmp_path / "far.mp4", seed=5)
+    project.link_video(source)
+    link = project.register_source("far")
+    (project.frames_folder("far")).mkdir(parents=True)
+    (project.frames_folder("far") / "img00000001.png").write_bytes(b"x")
+    before = tree(project.frames_folder("far"))
+    assert project.remove_video("far") == ()
+    assert source.is_file()
+    assert not os.path.lexists(link)
+    assert [entry.stem for entry in project.videos()] == ["mouse", "rat"]
+    assert "far.mp4" not in json.loads((project.path / "config.json").read_text())["source"]
+    assert tree(project.frames_folder("far")) == before
+    source.unlink()
+    os.symlink(source, project.path / "videos" / "gone.mp4")
+    project.remove_video("gone")  # a link that leads nowhere is the one that people want to be rid of
+    assert [entry.stem for entry in project.videos()] == ["mouse", "rat"]
+
+
+def test_a_removed_file_is_in_the_trash_and_can_come_again(project):
+    data = project.video("mouse").path.read_bytes()
+    project.register_source("mouse")
+    (kept,) = project.remove_video("mouse.mp4")
+    assert kept.read_bytes() == data
+    assert kept.is_relative_to(project.path / ".castle" / "trash")
+    assert [entry.stem for entry in project.videos()] == ["rat"]
+    assert not list((project.path / "sources").iterdir())
+    os.replace(kept, project.path / "videos" / "mouse.mp4")
+    (again,) = project.remove_video("mouse")
+    assert again.exists()
+
+
+def test_a_video_in_use_or_outside_is_not_removed(project, tmp_path, monkeypatch):
+    from castle_core.jobs import JobTable
+
+    table = JobTable()
+    for settings in ({"videos": [{"name": "mouse"}]}, {"video": "mouse"}, {"videos": {"mouse": "a.csv"}}):
+        number = table.submit("track", project=str(project.path), settings=settings, owner="ana", title="Track mouse")
+        with pytest.raises(ProjectError, match="in use: Track mouse"):
+            project.remove_video("mouse")
+        table.cancel(number, by="ana")
+    elsewhere = tmp_path / "share"
+    os.rename(project.path / "videos", elsewhere)
+    os.symlink(elsewhere, project.path / "videos")
+    with pytest.raises(ProjectError, match="outside of the project"):
+        project.remove_video("mouse")
+    monkeypatch.setattr(Project, "read_only", True)
+    with pytest.raises(ProjectError, match="read-only"):
+        project.remove_video("mouse")
+    assert {path.name for path in elsewhere.iterdir()} == {"mouse.mp4", "rat.mp4"}

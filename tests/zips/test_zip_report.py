@@ -257,6 +257,22 @@ def test_names_that_leave_the_folder(look, bad):
     assert all(p.file.isprintable() for p in report.problems)
 
 
+def test_one_bad_name_hides_no_other_problem(look):
+    files = {f"frames/{name(i)}": png(i) for i in (3, 9)}
+    files |= {"__MACOSX/frames/._x.png": b"\0", "notes.txt": b"n", "frames/scan.tif": b"t"}
+    report = look([("../evil.png", png(1)), *files.items()])
+    assert {problem.file for problem in report.problems if problem.severity == "error"} == {
+        "../evil.png",
+        "frames/scan.tif",
+    }
+    assert kinds(report, "fixable") == {"junk", "left-out", "nested-folder"}
+    assert [problem.problem for problem in report.problems if problem.severity == "warning"] == [
+        "The zip has no selected_frames.csv.",
+        "The images were not unpacked, since the zip is refused as it is.",
+    ]
+    assert report.frame_indices == ()
+
+
 @pytest.mark.parametrize("mode", [0o120777, 0o010644, 0o020644], ids=["symlink", "fifo", "device"])
 def test_links_and_special_files(look, mode):
     entry = zipfile.ZipInfo(name(7))
