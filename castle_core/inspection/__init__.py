@@ -8,6 +8,7 @@ from castle_core.inspection.gaps import Gap, count_by_status, find_gaps, status_
 from castle_core.inspection.lasso import inside_polygon, spread_over
 from castle_core.inspection.neighbours import Neighbour, nearest_frames
 from castle_core.inspection.rows import Rows, open_rows
+from castle_core.inspection.sampling import every_words, requested_frames, sampling_words, stand_ins, step_of
 from castle_core.inspection.summary import Summary, cache_folder, is_quick, rows_of, summarise, summary_of
 from castle_core.inspection.windows import Window, channel_order, heat_map, scores_window, window_of
 
@@ -26,6 +27,7 @@ __all__ = [
     "channel_order",
     "cluster",
     "count_by_status",
+    "every_words",
     "example_bouts",
     "export_csv",
     "export_npy",
@@ -41,10 +43,14 @@ __all__ = [
     "open_rows",
     "read_map_status",
     "read_tokens",
+    "requested_frames",
     "rows_of",
+    "sampling_words",
     "scores_window",
     "spread_over",
+    "stand_ins",
     "status_words",
+    "step_of",
     "summarise",
     "summary_of",
     "window_of",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from castle_core.errors import CastleError
 from castle_core.files import nfc
+from castle_core.inspection.sampling import every_words
 from castle_core.latents.npz import read_companions
 from castle_core.projects import LATENT_PLACES
 
@@ -159,7 +160,7 @@ def _words(metadata: dict[str, Any]) -> tuple[str, ...]:
     if pre.get("letterbox"):
         said.append("letterboxed")
     if (every := identity.get("every", 1)) != 1:
-        said.append(f"every {every}th frame")
+        said.append(every_words(every))
     said.append(f"input {metadata.get('input_size')} px, {metadata.get('precision')}")
     return tuple(word for word in said if word)
 

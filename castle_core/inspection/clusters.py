@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from castle_core.inspection.sampling import runs
 from castle_core.inspection.summary import Summary
 from castle_core.selection.clustering import kmeans, nearest
 from castle_core.selection.threads import one_thread
@@ -35,10 +36,11 @@ class Clusters:
 
 @dataclass(frozen=True)
 class Bout:
-    """A run of frames ``[start, stop)`` in one cluster."""
+    """A run of frames ``[start, stop)`` in one cluster; `n` of them have a row."""
 
     start: int
     stop: int
+    n: int
 
 
 def cluster(summary: Summary, k: int, *, seed: int = 0) -> Clusters:
@@ -85,14 +87,18 @@ def cluster(summary: Summary, k: int, *, seed: int = 0) -> Clusters:
     return Clusters(labels, sizes[order].astype(np.int64), np.array(typical, np.int64))
 
 
-def bouts_of(labels: npt.NDArray[np.uint8], cluster_index: int) -> list[Bout]:
-    """Return the runs of frames that belong to one cluster, in the order of time."""
-    inside = np.concatenate(([0], (labels == cluster_index).astype(np.int8), [0]))
-    edges = np.flatnonzero(np.diff(inside)).reshape(-1, 2)
-    return [Bout(int(start), int(stop)) for start, stop in edges]
+def bouts_of(clusters: Clusters, status: npt.NDArray[np.uint8], cluster_index: int) -> list[Bout]:
+    """Return the runs of frames that belong to one cluster, in the order of time.
+
+    In a file with every k-th frame, rows k frames apart follow each other, and each stands for k frames.
+    """
+    found = runs(clusters.labels, status)
+    return [Bout(start, stop, n) for start, stop, label, n in found if label == cluster_index]
 
 
-def example_bouts(labels: npt.NDArray[np.uint8], cluster_index: int, n: int = 3, at_least: int = 2) -> list[Bout]:
-    """Return up to `n` of a cluster's longest bouts, each of at least so many frames, in the order of time."""
-    longest = sorted(bouts_of(labels, cluster_index), key=lambda bout: bout.start - bout.stop)[:n]
-    return sorted((bout for bout in longest if bout.stop - bout.start >= at_least), key=lambda bout: bout.start)
+def example_bouts(
+    clusters: Clusters, status: npt.NDArray[np.uint8], cluster_index: int, n: int = 3, at_least: int = 2
+) -> list[Bout]:
+    """Return up to `n` of a cluster's longest bouts, each of at least so many rows, in the order of time."""
+    longest = sorted(bouts_of(clusters, status, cluster_index), key=lambda bout: -bout.n)[:n]
+    return sorted((bout for bout in longest if bout.n >= at_least), key=lambda bout: bout.start)

@@ -14,7 +14,9 @@ from castle_core.errors import ConfigError
 from castle_core.files import atomic_path
 from castle_core.inspection.gaps import status_words
 from castle_core.inspection.rows import Rows
+from castle_core.inspection.sampling import sampling_words
 from castle_core.inspection.summary import Summary
+from castle_core.preprocess import NOT_REQUESTED
 from castle_core.progress import QUIET, Task
 
 _CSV_ROWS = 2000
@@ -30,7 +32,7 @@ def export_csv(path: Path, rows: Rows, summary: Summary, *, with_gaps: bool = Tr
     rows, summary
         Of one file.
     with_gaps : bool
-        Also write frames without a value, as ``nan``.
+        Also write frames without a value, as ``nan``. Frames that nobody asked for are left out in any case.
     task : Task
         Progress counts frames.
 
@@ -52,9 +54,12 @@ def export_csv(path: Path, rows: Rows, summary: Summary, *, with_gaps: bool = Tr
 
 
 def export_npy(path: Path, rows: Rows, summary: Summary, *, with_gaps: bool = True, task: Task = QUIET) -> int:
-    """Write ``<name>.npy`` (m, D) float32 and ``<name>_rows.npy`` (m,) int64, the frame of each row; return m."""
-    n = rows.n if with_gaps else int(summary.valid.sum())
-    frames = np.arange(rows.n, dtype=np.int64) if with_gaps else np.flatnonzero(summary.valid).astype(np.int64)
+    """Write ``<name>.npy`` (m, D) float32 and ``<name>_rows.npy`` (m,) int64, the frame of each row; return m.
+
+    Which frames have a row is as in `export_csv`.
+    """
+    frames = np.flatnonzero(summary.requested if with_gaps else summary.valid).astype(np.int64)
+    n = len(frames)
     with (
         atomic_path(path, publish=task.publish) as temporary,
         atomic_path(path.with_name(f"{path.stem}_rows.npy"), publish=task.publish) as temporary_rows,
@@ -76,8 +81,13 @@ def _parts(
     for first, part in rows.pieces(size):
         good = summary.valid[first : first + len(part)]
         part[~good] = np.nan
-        frames = np.arange(first, first + len(part), dtype=np.int64)
-        yield (frames, part) if with_gaps else (frames[good], part[good])
+        wanted = summary.requested[first : first + len(part)] if with_gaps else good
+        yield first + np.flatnonzero(wanted), part[wanted]
+
+
+def _sampling(summary: Summary) -> str:
+    words = sampling_words(summary.status)
+    return f" Extracted: {words}; the others have status {NOT_REQUESTED}." if words else ""
 
 
 def export_nwb(
@@ -156,7 +166,7 @@ def export_nwb(
         ),
         unit="a.u.",
         timestamps=times_s,
-        description=f"One latent vector a frame of {video_name}; NaN where status is not 0.",
+        description=f"One latent vector a frame of {video_name}; NaN where status is not 0." + _sampling(summary),
         comments=json.dumps(metadata, ensure_ascii=False) if metadata else "no comments",
     )
     codes = "; ".join(f"{code}: {status_words(code)}" for code in range(8))

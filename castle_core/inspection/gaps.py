@@ -1,20 +1,22 @@
-"""Where a latent file has no value, and why."""
+"""Where a latent file has no value, and why. Frames that nobody asked for are no gaps."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from castle_core.inspection.sampling import runs
 from castle_core.preprocess import OK, STATUS_NAMES
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Frames ``[start, stop)`` without a value, all for one reason (a status code)."""
+    """Frames ``[start, stop)`` without a value, all for one reason (a status code); `n` of them were asked for."""
 
     start: int
     stop: int
     code: int
+    n: int
 
 
 def status_words(code: int) -> str:
@@ -23,13 +25,8 @@ def status_words(code: int) -> str:
 
 
 def find_gaps(status: npt.NDArray[np.uint8]) -> list[Gap]:
-    """Return the runs of frames whose status is one and the same code other than OK, in the order of time."""
-    if len(status) == 0:
-        return []
-    edges = np.flatnonzero(np.diff(status)) + 1
-    starts = np.concatenate(([0], edges))
-    stops = np.concatenate((edges, [len(status)]))
-    return [Gap(int(a), int(b), int(status[a])) for a, b in zip(starts, stops, strict=True) if status[a] != OK]
+    """Return the runs of frames asked for whose status is one and the same code other than OK, in the order of time."""
+    return [Gap(start, stop, code, n) for start, stop, code, n in runs(status, status) if code != OK]
 
 
 def count_by_status(status: npt.NDArray[np.uint8]) -> dict[int, int]:

@@ -20,8 +20,9 @@ from castle_core.errors import EncoderError
 from castle_core.files import atomic_path, atomic_write_bytes, make_folder
 from castle_core.inspection.feature_maps import read_map_status
 from castle_core.inspection.rows import Rows, is_compressed, open_rows
+from castle_core.inspection.sampling import stand_ins
 from castle_core.latents.npz import read_companions
-from castle_core.preprocess import OK, ROI_ABSENT
+from castle_core.preprocess import NOT_REQUESTED, OK, ROI_ABSENT
 from castle_core.progress import QUIET, Task
 from castle_core.selection.projection import fit_projection
 from castle_core.selection.threads import one_thread
@@ -43,7 +44,7 @@ _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 
 @dataclass(frozen=True)
 class Summary:
-    """A latent file in small.
+    """A latent file in small. In a file with every k-th frame, stretches without a row repeat the row before them.
 
     Attributes
     ----------
@@ -88,6 +89,16 @@ class Summary:
     def valid(self) -> npt.NDArray[np.bool_]:
         """Which frames have a value, (n,)."""
         return np.asarray(self.status == OK)
+
+    @property
+    def requested(self) -> npt.NDArray[np.bool_]:
+        """Which frames the extraction was asked for, (n,): with or without a value."""
+        return np.asarray(self.status != NOT_REQUESTED)
+
+    @property
+    def gaps(self) -> int:
+        """Frames that were asked for and have no value."""
+        return int((self.requested & ~self.valid).sum())
 
 
 def cache_folder(project: "Project", path: Path) -> Path:
@@ -246,6 +257,7 @@ def _summarise(rows: Rows, status: npt.NDArray[np.uint8] | None, on_rows: Callab
             _outline(part[place : place + bin_rows], start + place // bin_rows, mean, least, largest)
         on_rows(first + len(part))
     scores[status != OK] = length[status != OK] = np.nan
+    _repeat_rows(status, bin_rows, mean, least, largest)
     return Summary(scores, explained.astype(np.float32), length, status, centre, spread, bin_rows, mean, least, largest)
 
 
@@ -257,6 +269,15 @@ def _outline(part: Matrix, place: int, mean: Matrix, least: Matrix, largest: Mat
     mean[place] = part.mean(axis=0)
     least[place] = part.min(axis=0)
     largest[place] = part.max(axis=0)
+
+
+def _repeat_rows(status: npt.NDArray[np.uint8], bin_rows: int, *outlines: Matrix) -> None:
+    """Give stretches that lie between two rows of every k-th frame those of the row before them."""
+    firsts = np.arange(0, len(status), bin_rows)
+    asked = np.logical_or.reduceat(status != NOT_REQUESTED, firsts)
+    source = stand_ins(status)[firsts] // bin_rows
+    for outline in outlines:
+        outline[~asked] = outline[source[~asked]]
 
 
 def _sample(rows: Rows) -> Matrix:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.inspection.rows import PIECE_BYTES, Rows
+from castle_core.inspection.sampling import requested_frames, step_of
 from castle_core.inspection.summary import Summary
 from castle_core.selection.threads import one_thread
 
@@ -19,10 +20,12 @@ _MAX_NUMBERS = 2e7  # and so many numbers at most: 26,000 frames of 768 channels
 class Window:
     """Rows reduced to `m` stretches of equal length.
 
+    In a file with every k-th frame a row stands for the k frames from its own on, so no stretch is between two rows.
+
     Attributes
     ----------
     edges : (m + 1,) int64
-        First frame of each stretch, and the end of the last one.
+        First frame of each stretch, and the end of the last one, which may lie behind the last frame.
     mean, least, largest : (m, c) float32
         Of the channels asked for; NaN where no frame has a value.
     """
@@ -58,21 +61,25 @@ def window_of(
     stop = max(stop, start + 1)
     pick: npt.NDArray[np.int64] | slice = slice(None) if channels is None else channels
     if stop - start > min(MAX_EXACT, max(1, int(_MAX_NUMBERS // max(1, rows.dim)))):
-        a, b = start // summary.bin_rows, -(-stop // summary.bin_rows)
+        frames = requested_frames(summary.status)
+        if len(frames):
+            start, stop = max(start, int(frames[0])), min(stop, int(frames[-1]) + step_of(summary.status))
+        a = start // summary.bin_rows
+        b = max(a + 1, -(-stop // summary.bin_rows))
         edges = np.minimum(np.arange(a, b + 1, dtype=np.int64) * summary.bin_rows, rows.n)
         return Window(edges, summary.mean[a:b, pick], summary.least[a:b, pick], summary.largest[a:b, pick])
-    length = -(-(stop - start) // n_bins)
-    edges = np.append(np.arange(start, stop, length, dtype=np.int64), stop)
+    per, frames, edges = _stretches(summary, start, stop, n_bins)
+    m = len(edges) - 1
     n_channels = rows.dim if channels is None else len(channels)
-    mean, least, largest = (np.full((len(edges) - 1, n_channels), np.nan, np.float32) for _ in range(3))
-    good = summary.valid
-    at_once = max(1, PIECE_BYTES // max(1, length * rows.dim * 4))  # stretches
-    for first in range(0, len(edges) - 1, at_once):
-        a, b = int(edges[first]), int(edges[min(first + at_once, len(edges) - 1)])
-        part = rows.read(a, b)[:, pick]
-        for place in range(first, min(first + at_once, len(edges) - 1)):
-            low, high = int(edges[place]), int(edges[place + 1])
-            values = part[low - a : high - a][good[low:high]]
+    mean, least, largest = (np.full((m, n_channels), np.nan, np.float32) for _ in range(3))
+    good = summary.valid[frames]
+    at_once = max(1, PIECE_BYTES // max(1, (edges[1] - edges[0]) * rows.dim * 4))  # stretches
+    for first in range(0, m, at_once):
+        mine = frames[first * per : (first + at_once) * per]
+        part = rows.read(int(mine[0]), int(mine[-1]) + 1)[mine - mine[0]][:, pick]
+        for place in range(first, min(first + at_once, m)):
+            inside = slice((place - first) * per, (place - first + 1) * per)
+            values = part[inside][good[place * per : (place + 1) * per]]
             if len(values):
                 mean[place], least[place], largest[place] = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
     return Window(edges, mean, least, largest)
@@ -84,12 +91,28 @@ def scores_window(
     """Reduce principal components as `window_of` does channels; always exact, since they are in memory."""
     start, stop = max(0, min(start, summary.n - 1)), max(1, min(stop, summary.n))
     stop = max(stop, start + 1)
-    length = -(-(stop - start) // n_bins)
-    edges = np.append(np.arange(start, stop, length, dtype=np.int64), stop)
-    part = summary.scores[start:stop][:, channels]
-    starts = edges[:-1] - start
+    per, frames, edges = _stretches(summary, start, stop, n_bins)
+    part = summary.scores[frames][:, channels]
+    starts = np.arange(0, len(frames), per)
     least, largest = np.fmin.reduceat(part, starts, axis=0), np.fmax.reduceat(part, starts, axis=0)
     return Window(edges, np.asarray((least + largest) / 2, np.float32), least, largest)
+
+
+def _stretches(
+    summary: Summary, start: int, stop: int, n_bins: int
+) -> tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return how many rows a stretch has, the frames of all rows, and the stretches' edges."""
+    asked, step = requested_frames(summary.status), step_of(summary.status)
+    if len(asked):  # else there is nothing to draw, and that is drawn
+        first, end = int(asked[0]), int(asked[-1]) + step
+        start = min(max(start, first), end - 1)
+        start -= (start - first) % step
+        stop = max(start + 1, min(stop, end))
+    frames = np.arange(start, stop, step, dtype=np.int64)
+    per = -(-len(frames) // n_bins)
+    end = int(frames[-1]) + step
+    edges = np.append(frames[::per], end if step == 1 else int(frames[::per][-1]) + per * step)
+    return per, frames, edges
 
 
 def channel_order(summary: Summary) -> npt.NDArray[np.int64]:

@@ -10,11 +10,14 @@ import pytest
 
 from castle_core.errors import CastleError, ConfigError, EncoderError, SelectionError
 from castle_core.inspection import (
+    Bout,
+    Gap,
     bouts_of,
     cache_folder,
     channel_order,
     cluster,
     count_by_status,
+    every_words,
     example_bouts,
     export_csv,
     export_npy,
@@ -29,8 +32,10 @@ from castle_core.inspection import (
     open_rows,
     read_map_status,
     rows_of,
+    sampling_words,
     scores_window,
     spread_over,
+    stand_ins,
     status_words,
     summarise,
     summary_of,
@@ -244,9 +249,9 @@ def test_clusters_are_the_poses(project, path, table):
     assert list(found.sizes) == sorted(found.sizes, reverse=True)
     assert found.sizes.sum() == good.sum()
     np.testing.assert_array_equal(found.labels[found.typical], np.arange(3))
-    for bout in example_bouts(found.labels, 0):
+    for bout in example_bouts(found, table[1], 0):
         assert bout.stop - bout.start == 50
-    assert sum(b.stop - b.start for b in bouts_of(found.labels, 1)) == found.sizes[1]
+    assert sum(b.stop - b.start for b in bouts_of(found, table[1], 1)) == found.sizes[1]
     np.testing.assert_array_equal(cluster(summary, 3).labels, found.labels)
 
 
@@ -405,3 +410,77 @@ def test_real_castle_file(shared_data, castle_folders):
     summary = summary_of(made, file.path)
     assert (summary.n, summary.dim) == (480, 768)
     assert summary.valid.all()
+
+
+@pytest.fixture(scope="module")
+def every_fifth(tmp_path_factory):
+    """Frames 2, 7, … of 300: two poses, 20 rows each in turn; no ROI on the rows of frames 52 to 61."""
+    folder = tmp_path_factory.mktemp("fifth")
+    status = np.full(300, 7, np.uint8)
+    status[2::5] = 0
+    latent = np.full((300, 4), np.nan, np.float32)
+    rng = np.random.default_rng(0)
+    latent[2::5] = np.where(np.arange(60) // 20 % 2, 5, -5)[:, None] + rng.normal(size=(60, 4))
+    status[[52, 57]], latent[[52, 57]] = 2, np.nan
+    write_latents(folder / "a.npz", [latent], latent.shape, status=status, metadata={})
+    rows = open_rows(folder / "a.npz", folder)
+    return rows, summarise(rows, status)
+
+
+def test_frames_that_nobody_asked_for_are_no_gaps(every_fifth):
+    summary = every_fifth[1]
+    assert (summary.gaps, int(summary.requested.sum())) == (2, 60)
+    assert find_gaps(summary.status) == [Gap(52, 62, 2, 2)]
+    assert sampling_words(summary.status) == "every 5th frame: 60 of 300"
+    assert sampling_words(np.array([7, 0, 0, 7], np.uint8)) == "2 of 4 frames were asked for"
+    assert sampling_words(np.zeros(4, np.uint8)) == ""
+    assert [every_words(k) for k in (1, 2, 3, 11, 22)] == [
+        "every frame",
+        "every 2nd frame",
+        "every 3rd frame",
+        "every 11th frame",
+        "every 22nd frame",
+    ]
+    held = stand_ins(summary.status)
+    assert list(held[:9]) == [0, 1, 2, 2, 2, 2, 2, 7, 7]
+    assert held[299] == 297
+    assert list(stand_ins(np.array([7, 0, 7, 0, 7, 7], np.uint8))) == [0, 1, 1, 3, 3, 5]
+
+
+def test_bouts_of_every_kth_frame_are_runs_of_rows(every_fifth):
+    summary = every_fifth[1]
+    found = cluster(summary, 2)
+    label = int(found.labels[2])
+    assert bouts_of(found, summary.status, label) == [Bout(2, 52, 10), Bout(62, 102, 8), Bout(202, 300, 20)]
+    assert example_bouts(found, summary.status, 1 - label) == [Bout(102, 202, 20)]
+
+
+def test_windows_of_every_kth_frame_have_no_empty_stretch(every_fifth, monkeypatch):
+    from castle_core.inspection import windows
+
+    rows, summary = every_fifth
+    whole = window_of(rows, summary, 0, 300)
+    assert list(whole.edges) == list(range(2, 303, 5))
+    assert list(np.flatnonzero(np.isnan(whole.mean[:, 0]))) == [10, 11]  # the two gaps, and nothing else
+    np.testing.assert_array_equal(whole.mean[3], rows.read(17, 18)[0])
+    few = window_of(rows, summary, 0, 300, np.array([1]), n_bins=7)
+    assert list(few.edges) == list(range(2, 318, 45))
+    np.testing.assert_allclose(few.mean[0, 0], rows.read(0, 47)[2::5, 1].mean(), rtol=1e-6)
+    part = scores_window(summary, 20, 40, np.array([0]))
+    assert list(part.edges) == [17, 22, 27, 32, 37, 42]
+    assert np.isfinite(part.least).all()
+    monkeypatch.setattr(windows, "MAX_EXACT", 100)
+    coarse = window_of(rows, summary, 0, 300)  # one frame a stretch
+    assert list(np.flatnonzero(np.isnan(coarse.mean[:, 0]))) == list(range(52 - 2, 62 - 2))
+    assert coarse.edges[0] == 2
+
+
+def test_exports_leave_out_frames_that_nobody_asked_for(every_fifth, tmp_path):
+    rows, summary = every_fifth
+    assert export_csv(tmp_path / "a.csv", rows, summary) == 60
+    back = np.loadtxt(tmp_path / "a.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(back[:, 0], np.arange(2, 300, 5))
+    assert np.isnan(back[10, 1:]).all()
+    assert export_npy(tmp_path / "a.npy", rows, summary, with_gaps=False) == 58
+    assert {52, 57}.isdisjoint(np.load(tmp_path / "a_rows.npy"))
+    assert len(np.load(tmp_path / "a.npy")) == 58

@@ -32,6 +32,50 @@ def latents(project):
 def test_an_empty_project_says_where_latents_come_from(run, project):
     at = run("mice", PAGE)
     assert any("no latents" in info.value for info in at.info)
+    assert "Extract latent" in [link.proto.label for link in at.main.get("page_link")]
+    JobTable().submit("latents", project=str(project.path), settings={}, owner="local", title="Extract: walk.mp4")
+    at.run()
+    assert any("They are being extracted" in info.value for info in at.info)
+    assert any("Extract" in bar.proto.text for bar in at.main.get("progress"))
+
+
+@pytest.fixture
+def every_third(project):
+    """Latents of every third frame of ``walk``: two poses of ten rows each, one row without a value."""
+    latent, status = np.full((60, 4), np.nan, np.float32), np.full(60, 7, np.uint8)
+    latent[::3], status[::3] = np.random.default_rng(0).normal(size=(20, 4)), 0
+    latent[30::3] += 9
+    latent[6], status[6] = np.nan, 2
+    folder = project.path / "latent" / "tiny"
+    folder.mkdir(parents=True)
+    metadata = {"video_name": "walk.mp4", "model_name": "tiny", "roi_id": 1}
+    write_latents(folder / "walk_ROI_1_tiny.npz", [latent], latent.shape, status=status, metadata=metadata)
+    return project
+
+
+def test_frames_between_every_kth_are_no_gaps_and_make_bouts(run, every_third):
+    from starlette.datastructures import QueryParams
+
+    from ui.inspector.held import held
+    from ui.inspector.routes import codes
+
+    at = run("mice", PAGE)
+    captions = [caption.value for caption in at.caption]
+    assert "60 frames × 4 channels · every 3rd frame: 20 of 60 · 1 without a value" in captions
+    at.number_input(key="inspector-go").set_value(8).run()
+    assert any("the row of frame 6 stands for it" in text.value and "ROI absent" in text.value for text in at.caption)
+    at.segmented_control(key="inspector-view").set_value("Gaps").run()
+    assert at.dataframe[0].value["rows"].tolist() == [1]
+    at.segmented_control(key="inspector-view").set_value("Clusters").run()
+    at.number_input(key="inspector-k").set_value(2).run()
+    assert not at.exception
+    assert at.button(key="inspector-bout-30").label == "frames 30 to 59"
+    file = held(every_third, "latent/tiny/walk_ROI_1_tiny.npz")
+    painted = codes(file, QueryParams("by=cluster&k=2")).body
+    assert list(painted[27:36]) == [1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert list(painted[5:10]) == [1, 255, 255, 255, 1]
+    at.segmented_control(key="inspector-view").set_value("Export").run()
+    assert any("The other frames are left out" in caption.value for caption in at.caption)
 
 
 @pytest.mark.parametrize("view", ["Map", "Heat map", "Traces", "Table", "Clusters", "Gaps", "Export"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from castle_core.inspection import sampling_words
 from ui.inspector.look import Look
 from ui.inspector.routes import export_url
 from ui.job_panel import live_bar
@@ -46,6 +47,9 @@ def export_panel(look: Look) -> None:
         settings["with_gaps"] = st.checkbox(
             "Also rows of frames without a value (as nan)", value=True, key="inspector-with-gaps"
         )
+    if sampled := sampling_words(look.summary.status):
+        others = "are nan with status 7 (not requested)" if kind == "nwb" else "are left out"
+        st.caption(f":material/info: Extracted: {sampled}. The other frames {others}.")
     if st.button("Export", key="inspector-export", disabled=bool(problem), icon=":material/download:"):
         jobs().submit(
             JOB,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from castle_core.errors import CastleError
-from castle_core.inspection import LatentFile, is_quick, list_latent_files
+from castle_core.inspection import LatentFile, is_quick, list_latent_files, sampling_words
 from castle_core.projects import Project
 from ui.inspector.look import Look, look_at
 from ui.job_panel import last_ended, live_bar, watched
@@ -14,15 +14,25 @@ from ui.people import current_user
 from ui.server import jobs
 from ui.words import counted, plain
 
+EXTRACTIONS = ("latents",)
+
 
 def latent_files(project: Project) -> tuple[LatentFile, ...]:
     """Return the project's latent files; where there are none, say how to get some."""
     files = list_latent_files(project)
     if not files:
-        st.info(
-            "There are no latents in this project yet. Extract some, or open a CASTLE project that has them.",
-            icon=":material/scatter_plot:",
-        )
+        path = str(project.path)
+        if watched(EXTRACTIONS, project=path):
+            st.info(
+                "There are no latents in this project yet. They are being extracted.", icon=":material/scatter_plot:"
+            )
+            live_bar(EXTRACTIONS, project=path, note="They appear here as soon as they are written.")
+        else:
+            st.info(
+                "There are no latents in this project yet. Extract some, or open a CASTLE project that has them.",
+                icon=":material/scatter_plot:",
+            )
+        st.page_link("pages/extract_latent.py", label="Extract latent", icon=":material/arrow_forward:")
     return files
 
 
@@ -95,9 +105,9 @@ def opened(project: Project, file: LatentFile) -> Look | None:
     except CastleError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
-    missing = int((~look.summary.valid).sum())
-    gone = f" · {missing:,} without a value" if missing else ""
-    st.caption(f"{counted(look.summary.n, 'frame')}{_width(look)}{gone}")
+    sampled = sampling_words(look.summary.status)
+    gone = f" · {look.summary.gaps:,} without a value" if look.summary.gaps else ""
+    st.caption(f"{counted(look.summary.n, 'frame')}{_width(look)}{f' · {sampled}' if sampled else ''}{gone}")
     if not look.has_video:
         st.caption(":material/info: The video of these latents is not in the project, so frames have no picture.")
     return look

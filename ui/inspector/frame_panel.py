@@ -5,7 +5,7 @@ import streamlit as st
 from castle_core.errors import CastleError
 from castle_core.inspection import status_words
 from ui.inspector import held
-from ui.inspector.look import Look, frame_shown, show_frame
+from ui.inspector.look import Look, frame_shown, row_for, show_frame
 from ui.pictures import picture
 from ui.words import plain
 
@@ -19,12 +19,14 @@ def frame_panel(look: Look, *, neighbours: bool = True) -> None:
     st.session_state["inspector-go"] = frame_index
     st.number_input("Frame shown", 0, last, key="inspector-go", on_change=_go, args=(look,))
     _picture(look, frame_index, 480)
-    code = int(look.summary.status[frame_index])
-    st.caption(look.where(frame_index) + (f" · no value: {plain(status_words(code))}" if code else ""))
+    row, other = row_for(look, frame_index)
+    code = int(look.summary.status[row])
+    said = [look.where(frame_index), *([other] if other else [])]
+    st.caption(" · ".join([*said, f"no value: {plain(status_words(code))}"] if code else said))
     if not neighbours or code:
         return
     if st.toggle("Most alike frames", key="inspector-alike", help="By all channels; at least half a second apart."):
-        _alike(look, frame_index)
+        _alike(look, row)
 
 
 def _picture(look: Look, frame_index: int, width: int) -> None:

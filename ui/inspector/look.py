@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from castle_core.errors import CastleError
-from castle_core.inspection import LatentFile, Summary
+from castle_core.inspection import LatentFile, Summary, every_words, stand_ins, step_of
 from castle_core.machine import clock
 from castle_core.projects import Project
 from castle_core.timeline import Timeline
@@ -105,6 +105,14 @@ def look_at(project: Project, file: LatentFile) -> Look:
     if timeline is not None and timeline.n_frames != summary.n:
         timeline, has_video = None, False  # another video by now: its pictures would be wrong
     return Look(project, file, version, summary, timeline, has_video, true_fps)
+
+
+def row_for(look: Look, frame_index: int) -> tuple[int, str]:
+    """Return the frame whose row stands for a frame, and in words that it is another one (else empty)."""
+    other = int(stand_ins(look.summary.status)[frame_index])
+    if other == frame_index:
+        return frame_index, ""
+    return other, f"the row of frame {other:,} stands for it ({every_words(step_of(look.summary.status))})"
 
 
 def frame_shown(look: Look) -> int:

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from castle_core.errors import CastleError
-from castle_core.inspection import heat_map, scores_window, window_of
+from castle_core.inspection import heat_map, scores_window, stand_ins, window_of
 from castle_core.inspection.clusters import MAX_CLUSTERS, MISSING
 from castle_core.projects import Project
 from ui.gate import SESSION_KEY, current_user
@@ -65,7 +65,10 @@ def points(file: Held, query: QueryParams) -> Response:
 
 
 def codes(file: Held, query: QueryParams) -> Response:
-    """Answer with (n,) uint8: status, cluster, or 0..250 by time or by the value of a channel; 255 for none."""
+    """Answer with (n,) uint8: status, cluster, or 0..250 by time or by the value of a channel; 255 for none.
+
+    With every k-th frame, the frames between have what the row has that stands for them.
+    """
     summary, by = held.summary(file), query.get("by", "time")
     if by == "status":
         found = summary.status
@@ -80,6 +83,8 @@ def codes(file: Held, query: QueryParams) -> Response:
         found = np.where(summary.valid, np.nan_to_num(scaled) * 250, MISSING).astype(np.uint8)
     else:
         found = (np.arange(summary.n) * 250 // max(1, summary.n - 1)).astype(np.uint8)
+    if by != "time":
+        found = found[stand_ins(summary.status)]
     return Response(found.tobytes(), media_type="application/octet-stream", headers=_KEPT)
 
 

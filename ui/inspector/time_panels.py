@@ -6,8 +6,18 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from castle_core.inspection import count_by_status, example_bouts, find_gaps, status_words
+from castle_core.inspection import (
+    Clusters,
+    count_by_status,
+    every_words,
+    example_bouts,
+    find_gaps,
+    sampling_words,
+    status_words,
+    step_of,
+)
 from castle_core.machine import clock
+from castle_core.preprocess import NOT_REQUESTED
 from ui.components.lanes import Lane, lanes
 from ui.inspector import held
 from ui.inspector.frame_panel import frame_panel
@@ -83,9 +93,11 @@ def traces_panel(look: Look) -> None:
 
 
 def status_legend(look: Look) -> list[tuple[int, str]]:
-    """Return each status code that occurs, in words with how many frames have it."""
+    """Return each status code that occurs, in words with how many of the frames that were asked for have it."""
     counts = count_by_status(look.summary.status)
-    return [(code, f"{status_words(code)}: {n:,} ({100 * n / look.summary.n:.1f} %)") for code, n in counts.items()]
+    counts.pop(NOT_REQUESTED, None)
+    total = max(1, sum(counts.values()))
+    return [(code, f"{status_words(code)}: {n:,} ({100 * n / total:.1f} %)") for code, n in counts.items()]
 
 
 def gaps_panel(look: Look) -> None:
@@ -95,16 +107,22 @@ def gaps_panel(look: Look) -> None:
     with left:
         time_lanes(look, [Lane("codes", url, 72)], "gaps", legend=status_legend(look), legend_kind="status")
         gaps = find_gaps(look.summary.status)
-        if not gaps:
-            st.success("Every frame has a value.", icon=":material/check:")
+        sampled = sampling_words(look.summary.status)
+        if sampled:
+            st.caption(f"Extracted: {sampled}. The other frames are no gaps.")
+        if not look.summary.requested.any():
+            st.info("No frame of this file was asked for.", icon=":material/info:")
+        elif not gaps:
+            asked = "Every frame that was asked for" if sampled else "Every frame"
+            st.success(f"{asked} has a value.", icon=":material/check:")
         else:
-            longest = sorted(gaps, key=lambda gap: gap.start - gap.stop)[:_SHOWN_GAPS]
+            longest = sorted(gaps, key=lambda gap: -gap.n)[:_SHOWN_GAPS]
             table = pd.DataFrame(
                 {
                     "first frame": [gap.start for gap in longest],
                     "last frame": [gap.stop - 1 for gap in longest],
                     "time": [clock(look.time_s(gap.start)) if look.timeline else "" for gap in longest],
-                    "frames": [gap.stop - gap.start for gap in longest],
+                    "rows" if sampled else "frames": [gap.n for gap in longest],
                     "why": [status_words(gap.code) for gap in longest],
                 }
             )
@@ -117,6 +135,17 @@ def gaps_panel(look: Look) -> None:
 
 def clusters_panel(look: Look) -> None:
     """Show clusters: the ethogram that they make, their sizes, and example clips."""
+    main, side = st.columns([5, 3], gap="medium")
+    with main:
+        found, which = _ethogram(look)
+    with side:
+        frame_panel(look)
+    if which is not None:
+        frames_panel(look, np.flatnonzero(found.labels == which), f"in cluster {which + 1}")
+
+
+def _ethogram(look: Look) -> tuple[Clusters, int | None]:
+    """Show the ethogram and examples of one cluster; returns which one, None where no frame has a value."""
     left, right = st.columns(2, vertical_alignment="bottom")
     k = int(left.number_input("Clusters", 2, 60, 8, key="inspector-k", persist_state=_SESSION))
     seed = int(right.number_input("Seed", 0, 2**31 - 1, 0, key="inspector-seed", help="Same seed, same clusters."))
@@ -129,9 +158,14 @@ def clusters_panel(look: Look) -> None:
     ]
     url = f"{look.base}/codes.bin?by=cluster&k={k}&seed={seed}"
     time_lanes(look, [Lane("codes", url, 72)], "ethogram", legend=legend, legend_kind="cluster")
-    st.caption("The ethogram: which cluster each frame is in. k-means on the principal components, the largest first.")
+    step = step_of(look.summary.status)
+    held_on = f" Extracted: {every_words(step)}; each row stands for {step:,} frames." if step > 1 else ""
+    st.caption(
+        "The ethogram: which cluster each frame is in. k-means on the principal components, the largest first."
+        + held_on
+    )
     if not names:
-        return
+        return found, None
     which = int(
         st.pills(
             "Look at", range(len(names)), default=0, format_func=names.__getitem__, key="inspector-which", required=True
@@ -139,12 +173,8 @@ def clusters_panel(look: Look) -> None:
         or 0
     )
     which = min(which, len(names) - 1)
-    left, right = st.columns([5, 2], gap="medium")
-    with left:
-        _examples(look, found.labels, which, int(found.typical[which]))
-    with right:
-        frame_panel(look)
-    frames_panel(look, np.flatnonzero(found.labels == which), f"in {names[which]}")
+    _examples(look, found, which)
+    return found, which
 
 
 def _without_film(look: Look) -> None:
@@ -153,13 +183,13 @@ def _without_film(look: Look) -> None:
         offer_copy(look.project, look.file.stem)
 
 
-def _examples(look: Look, labels: np.ndarray, which: int, typical: int) -> None:
-    bouts = example_bouts(labels, which, 3)
+def _examples(look: Look, clusters: Clusters, which: int) -> None:
+    bouts, typical = example_bouts(clusters, look.summary.status, which, 3), int(clusters.typical[which])
     st.button(
         f"Show its most typical frame ({typical:,})", key="inspector-typical", on_click=show_frame, args=(look, typical)
     )
     if not bouts:
-        st.caption("It has no run of two frames or more: its frames come one by one.")
+        st.caption("It has no run of two rows or more: its frames come one by one.")
         return
     _without_film(look)
     grid = st.grid(min_column_width=200, gap="small")
