@@ -15,6 +15,7 @@ from castle_core.score_sheet import LIKELIHOOD_STEPS, N_BINS, Scored, load_sheet
 from castle_core.scores import Score, spread_of
 from castle_core.timeline import outline, time_knots
 from castle_core.trims import Part, Skip, Trims, merged
+from ui.words import prose
 
 
 def test_one_setting_for_all_and_an_override():
@@ -140,3 +141,11 @@ def test_an_uploaded_prediction_is_refused_under_the_name_that_its_user_knows(tm
     with pytest.raises(PredictionError, match=r"^mine\.csv is no keypoint table"):
         place_prediction(project, part, "mine.csv", "a", "model")
     assert not (project.path / "models").exists() or not list((project.path / "models").rglob("*"))
+
+
+def test_advice_shows_commands_as_code_and_addresses_as_links():
+    said = prose("accept it at huggingface.co/facebook/dino-v3, then run `castle models get x`; or *copy* it")
+    assert "[huggingface.co/facebook/dino\\-v3](https://huggingface.co/facebook/dino-v3)," in said
+    assert "`castle models get x`" in said
+    assert "\\*copy\\*" in said
+    assert prose("a ` alone") == "a \\` alone"

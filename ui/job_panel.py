@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ACTIVE = ("queued", "running")
 _SEEN = "jobs-seen"
+_CANCELLED = "jobs-cancelled"
 _UNITS = {"demo": "frames", "proxy": "frames"}
 
 
@@ -39,6 +40,8 @@ def describe(job: "Job") -> str:
     """Say in a few words how far a job is: percent, count, rate, time left."""
     if job.state == "queued":
         return "waiting for a free worker"
+    if job.cancel_requested:
+        return "cancelling …"
     parts = [plain(job.message)] if job.message else []
     if job.total:
         parts.append(f"{percent(job.done, job.total)} %")
@@ -63,8 +66,11 @@ def job_bar(job: "Job", *, with_cancel: bool = True, place: str = "page") -> Non
             icon=":material/close:",
             on_click=_cancel,
             args=(job.id,),
-            help=f"Cancel: {job.title}",
+            disabled=job.cancel_requested,
+            help="It stops at the next step." if job.cancel_requested else f"Cancel: {job.title}",
         )
+    if st.session_state.pop(_CANCELLED, False):
+        st.rerun()  # the page and the side bar both show the job: neither waits for its next look
 
 
 SAFE = "You can leave or reload this page: the job goes on."
@@ -94,6 +100,7 @@ def live_bar(kinds: Sequence[str], *, project: str | None, note: str = SAFE) -> 
 def _cancel(number: int) -> None:
     try:
         jobs().cancel(number, by=current_user())
+        st.session_state[_CANCELLED] = True
     except CastleError as error:
         st.session_state["job-note"] = str(error)
 

@@ -244,12 +244,48 @@ def test_automatic_batch_size_another_model_and_wrong_roi_ids(page, tmp_path):
     assert any("Name a visual model" in error.value for error in page.error)
     (tmp_path / "config.json").write_text("{}")
     page.text_input(key="latent-encoder_other").set_value(str(tmp_path))
-    page.text_input(key="latent-roi_ids").set_value("one").run()
     click(page, "latent-apply")
-    assert any("not a list of numbers" in error.value for error in page.error)
+    assert any("Applied and saved" in caption.value for caption in page.caption)
+    page.text_input(key="latent-roi_ids").set_value("one").run()
+    assert [error.value for error in page.error if "not a list of numbers" in error.value]  # by the field, at once
+    click(page, "latent-apply")
+    (told,) = page.error
+    assert "not a list of numbers" in told.value
+    assert not any("Applied and saved" in caption.value for caption in page.caption)
+    assert any("Not applied" in caption.value for caption in page.caption)
+    page.text_input(key="latent-roi_ids").set_value("300").run()
+    assert "1 to 255" in page.error[0].value
     page.text_input(key="latent-roi_ids").set_value("1").run()
     config = extracted(page)["config"]
     assert (config["encoder"], config["batch_size"]) == (str(tmp_path), None)
+
+
+def test_a_wrong_range_is_told_by_its_field(page):
+    page.text_input(key="latent-stop").set_value("late").run()
+    click(page, "latent-apply")
+    assert [error.value for error in page.error if "late" in error.value]
+    assert any("Not applied" in caption.value for caption in page.caption)
+
+
+def test_cancel_is_told_at_once(page):
+    click(page, "latent-apply")
+    click(page, "latent-latent")
+    found = table()
+    ledger = Ledger(found)
+    while (job := ledger.begin_next("gpu", "a worker")).kind != "latents":
+        ledger.end(job.id, job.attempt, "cancelled")
+    try:
+        page.run()
+        click(page, f"cancel-latents-{job.id}")
+        assert found.get(job.id).cancel_requested
+        assert page.button(key=f"cancel-latents-{job.id}").disabled
+        words = [bar.proto.text for bar in page.get("progress") if "Extract" in bar.proto.text]
+        assert words
+        assert all("cancelling" in each for each in words)
+        ledger.end(job.id, job.attempt, "cancelled")
+    finally:
+        found.close()
+    page.run()
 
 
 def test_a_model_that_is_not_here_starts_nothing_but_its_download(page):

@@ -38,10 +38,16 @@ def exports_panel(project: Project, view: str | None) -> None:
         empty = not all_label_files(project.path)
         if empty:
             st.info(
-                "Nothing is labelled yet: only the frames to label can go out, for Label Studio.",
+                "Nothing is labelled yet: only the frames to label can go out, for Label Studio. Files for Lightning "
+                "Pose, DeepLabCut, COCO and SLEAP can be prepared once there are labels.",
                 icon=":material/label_off:",
             )
-        for place, name in enumerate(_SHOWN):
+            st.caption(
+                ":material/lightbulb: Lightning Pose needs no file: the project folder has its layout, so its own app "
+                "can label the frames in `labeled-data/` where they lie."
+            )
+        shown = [name for name in _SHOWN if name == WITH_PRE_LABELS or not empty]
+        for place, name in enumerate(shown):
             if place % 2 == 0:
                 columns = st.columns(2)
             with columns[place % 2], st.container(border=True, height="stretch", key=f"format-{name}"):
@@ -54,7 +60,6 @@ def exports_panel(project: Project, view: str | None) -> None:
                     view,
                     model=model,
                     threshold=threshold,
-                    disabled=empty and name != WITH_PRE_LABELS,
                 )
     with right:
         st.subheader("In", anchor=False)
@@ -94,7 +99,6 @@ def export_button(
     model: str | None = None,
     threshold: float = 0.0,
     label: str = "Prepare",
-    disabled: bool = False,
 ) -> None:
     """Show Prepare, the bar while it is prepared, or the download."""
     path = str(project.path)
@@ -106,7 +110,7 @@ def export_button(
         _bar(active.id)
         return
     last = max(mine, key=lambda job: job.id, default=None)
-    if last is not None and last.state == "failed" and not disabled:
+    if last is not None and last.state == "failed":
         st.error(plain(last.error or "The export failed."), icon=":material/error:")
     made = last.result if last is not None and last.state == "finished" and last.result else None
     state = export_state(project, name, model=model, threshold=threshold)
@@ -122,7 +126,6 @@ def export_button(
         icon=":material/inventory_2:",
         on_click=_export,
         args=(path, name, settings),
-        disabled=disabled,
         help=f"{FORMATS[name].title}: {FORMATS[name].help}",
     )
 

@@ -8,9 +8,10 @@ from typing import Any
 import streamlit as st
 
 from castle_core.encoders.table import DEFAULT_ENCODER
-from castle_core.errors import ConfigError
+from castle_core.errors import CastleError, ConfigError
 from castle_core.job_functions.latents import config_from_json
 from castle_core.projects import Project
+from castle_core.ranges import parse_bound
 
 SECTION = "extract_latent"
 OTHER_MODEL = "other"
@@ -125,7 +126,28 @@ def read_roi_ids(text: str) -> list[int]:
     parts = [part for part in re.split(r"[\s,;]+", text.strip()) if part]
     if not parts or not all(part.isascii() and part.isdigit() and len(part) < 4 for part in parts):
         raise ConfigError(f"Enter ROI ID: {text!r} is not a list of numbers. Write e.g. 1 or 1, 2.")
+    if too_large := [part for part in parts if int(part) > 255]:
+        raise ConfigError(f"Enter ROI ID: {too_large[0]} cannot be: ROIs are 1 to 255, and 0 is the whole frame.")
     return [int(part) for part in parts]
+
+
+def roi_problem(form: Mapping[str, Any]) -> str:
+    """Say what is wrong with Enter ROI ID; empty if nothing is."""
+    try:
+        read_roi_ids(form["roi_ids"])
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def range_problem(form: Mapping[str, Any]) -> str:
+    """Say what is wrong with From or To; empty if nothing is."""
+    for label, name, default in (("From", "start", "0"), ("To", "stop", "1")):
+        try:
+            parse_bound(str(form[name]).strip() or default)
+        except CastleError as error:
+            return f"{label}: {error}"
+    return ""
 
 
 def preprocess_settings(form: Mapping[str, Any]) -> dict[str, Any]:

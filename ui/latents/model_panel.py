@@ -9,9 +9,9 @@ from castle_core.encoders import EncoderStatus, encoder_status
 from castle_core.encoders.table import ENCODERS
 from castle_core.projects import Project
 from ui.job_panel import live_bar
-from ui.latents.form import OTHER_MODEL, encoder_of, key_of
+from ui.latents.form import OTHER_MODEL, encoder_of, key_of, range_problem, roi_problem
 from ui.latents.work import newest, start
-from ui.words import plain
+from ui.words import plain, prose
 
 _SESSION: Any = "session"
 _SLOW_ON_CPU = 50_000_000  # weights; about a second a frame and more without a GPU
@@ -57,6 +57,8 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
         disabled=bool(st.session_state[key_of("batch_auto")]),
         help="Increase if VRAM allows.",
     )
+    if problem := roi_problem(form):
+        st.error(plain(problem), icon=":material/error:")
     st.checkbox(
         "Automatic batch size", key=key_of("batch_auto"), persist_state=_SESSION, help="Takes what fits the GPU."
     )
@@ -119,6 +121,8 @@ def model_panel(project: Project, form: dict[str, Any]) -> None:
             persist_state=_SESSION,
             help="auto: fp32 on a CPU, fp16 on a GPU.",
         )
+    if problem := range_problem(form):  # below: a closed expander would hide it
+        st.error(plain(problem), icon=":material/error:")
 
 
 def _models(project: Project) -> dict[str, str]:
@@ -177,9 +181,9 @@ def _needs(project: Project, name: str) -> None:
             start(project, "download_model", {"name": name}, f"Download {name}")
             st.rerun()
     elif status.state == "gated":
-        st.caption(f":material/lock: gated, a download of {size}. {plain(status.advice)}")
+        st.caption(f":material/lock: gated, a download of {size}. {prose(status.advice)}")
     else:
-        st.caption(f":material/error: {plain(status.advice)}")
+        st.caption(f":material/error: {prose(status.advice)}")
     info = ENCODERS.get(name)
     if info and info.n_parameters > _SLOW_ON_CPU and not has_gpu():
         st.caption(

@@ -6,7 +6,17 @@ import streamlit as st
 
 from castle_core.errors import CastleError
 from castle_core.projects import Project
-from ui.latents.form import PRESETS, applied, apply_form, apply_preset, current_form, key_of, preprocess_settings
+from ui.latents.form import (
+    PRESETS,
+    applied,
+    apply_form,
+    apply_preset,
+    current_form,
+    key_of,
+    preprocess_settings,
+    range_problem,
+    roi_problem,
+)
 from ui.latents.form import preset_of as matching_preset
 from ui.words import plain
 
@@ -111,6 +121,7 @@ def preprocess_panel(project: Project) -> None:
 def _apply_button(project: Project) -> None:
     fixed, now = applied(project), preprocess_settings(current_form())
     stale = fixed is not None and fixed != now
+    wrong = bool(roi_problem(current_form()) or range_problem(current_form()))  # told by their fields
     if st.button(
         "Apply",
         key="latent-apply",
@@ -125,9 +136,13 @@ def _apply_button(project: Project) -> None:
             st.session_state[_APPLIED] = True
             st.rerun()
         except CastleError as error:
-            st.error(plain(str(error)), icon=":material/error:")
+            if not wrong:
+                st.error(plain(str(error)), icon=":material/error:")
+                return
     if project.read_only:
         st.caption(":material/lock: This project is read-only.")
+    elif wrong:
+        st.caption(":material/error: Not applied: a field under *Model and target* is wrong. It is marked in red.")
     elif stale:
         st.warning("Changed since Apply: the preview below shows the old settings.", icon=":material/history:")
     elif fixed is not None:

@@ -89,7 +89,7 @@ def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked:
         narrow = _narrow(size.width) if zoom == "fit" else ""
         st.html(f"<style>{_SCROLL}.st-key-canvas-scroll>*{{min-width:{size.width}px}}{narrow}</style>")
         with st.container(key="canvas-scroll"):
-            st.space("small")  # the canvas's own bar appears here
+            st.space("medium")  # the canvas's own bar appears here
             drawn = canvas(
                 prompts,
                 frame_index=frame,

@@ -10,6 +10,7 @@ from castle_core.prompts import prompt_frames
 from castle_core.timeline import Timeline
 
 _FRAMES = "track-frames"
+_SHOWN = 9
 _WIDGETS = ("track-slider", "track-number")
 
 
@@ -77,21 +78,23 @@ def choose_frame(project: Project, stem: str, timeline: Timeline) -> int:
         fps = timeline.average_fps or 1.0
         st.markdown(f":small[frame {frame:,} · {clock(frame / fps)}]", width="stretch")
         if drawn:
-            shown = [f for f in drawn if f != frame][:8]
-            st.markdown(":small[drawn on]", width="content")
-            if frame in drawn:
-                st.badge(f"{frame}")
+            shown = sorted(drawn)[:_SHOWN]
+            st.markdown(f":small[drawn on {'frames' if len(drawn) > 1 else 'frame'}]", width="content")
             for each in shown:
+                comma = "," if each != shown[-1] else ""
+                if each == frame:
+                    st.markdown(f":small[**{each}**{comma}]", width="content")
+                    continue
                 st.button(
-                    f"{each}",
+                    f"{each}{comma}",
                     key=f"track-go-{each}",
                     type="tertiary",
                     help=f"Go to frame {each}, which has drawings",
                     on_click=go_to_frame,
                     args=(stem, each),
                 )
-            if len(drawn) > 9:
-                st.caption(f"and {len(drawn) - 9} more")
+            if len(drawn) > _SHOWN:
+                st.caption(f"and {len(drawn) - _SHOWN} more")
     return frame
 
 
