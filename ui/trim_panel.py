@@ -127,6 +127,7 @@ def _trimmer(project: Project, video: VideoEntry, timeline: Timeline, *, many: b
         key=f"trimmer-{identity}",
     )
     for_all = True
+    st.markdown(f":small[{_facts(video, timeline)}]")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if many:
             for_all = (
@@ -141,7 +142,6 @@ def _trimmer(project: Project, video: VideoEntry, timeline: Timeline, *, many: b
                 )
                 == "all videos"
             )
-        st.markdown(f":small[{_facts(video, timeline)}]", width="stretch")
         _frame_rate(project, video, timeline)
         _remove(project, video)
         if not playable:
