@@ -23,7 +23,6 @@ ADVICE = (
     "Leave out parts without the animal, or with hands in the picture: frames are chosen because they differ, so such "
     "parts would be picked first."
 )
-_REMOVE = "Take this video out of the project"
 
 
 def current_trims(project: Project) -> Trims:
@@ -191,9 +190,7 @@ def _frame_rate(project: Project, video: VideoEntry, timeline: Timeline) -> None
 
 
 def _remove(project: Project, video: VideoEntry) -> None:
-    with st.popover(
-        "Remove", icon=":material/delete:", disabled=project.read_only, key=f"remove-video-{video.stem}", help=_REMOVE
-    ):
+    with st.popover("Remove", icon=":material/delete:", disabled=project.read_only):
         what = "Removes the link; the file that it leads to is not touched."
         if not video.is_link:
             what = "Moves the file to `.castle/trash` in the project's folder."
