@@ -60,6 +60,8 @@ _STYLE = """<style>
 button[data-variant="segmented_control"],button[data-variant="pills"]{color:inherit!important}
 [data-testid="stSidebar"] hr{margin:.25rem 0 .5rem}
 [data-testid="stSidebar"] [data-testid="stCaptionContainer"]{opacity:1}
+.st-key-canvas-tools>.st-key-canvas-tool,.st-key-canvas-tool>*{max-width:100%}
+:is(.st-key-canvas-tool,.st-key-inspector-which) [role=radiogroup]{flex-wrap:wrap;overflow:visible}
 .st-key-machine-panel p{font-variant-numeric:tabular-nums}
 .castle-histogram{height:2.2rem;margin:0 .35rem;display:flex;align-items:flex-end;gap:1px;border-bottom:1px solid #8888}
 .castle-histogram i{flex:1}.castle-histogram .above{background:#10827a}.castle-histogram .below{background:#8a9694}

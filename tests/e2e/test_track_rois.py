@@ -34,6 +34,23 @@ def open_page(page, app, project):
     settle(page)
 
 
+def test_tools_are_in_sight_in_a_narrow_window(page, app, demo):
+    page.set_viewport_size({"width": 400, "height": 900})
+    open_page(page, app, demo)
+    for each in page.get_by_role("radiogroup", name="Tool").get_by_role("radio").all():
+        place = each.bounding_box()
+        assert place["x"] >= 0
+        assert place["x"] + place["width"] <= 400
+    page.set_viewport_size({"width": 1280, "height": 900})
+    on_canvas(page)
+    page.locator("canvas.upper-canvas").hover()
+    undo = page.locator(".st-key-canvas-scroll").get_by_role("button").first
+    expect(undo).to_be_visible()
+    inside = page.locator(".st-key-canvas-scroll").bounding_box()
+    bar = undo.locator("xpath=..").bounding_box()
+    assert bar["y"] >= inside["y"], "the canvas's own bar is cut"
+
+
 def tool(page, name):
     page.get_by_role("radio", name=name, exact=True).click()
     settle(page)

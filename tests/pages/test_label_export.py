@@ -98,9 +98,8 @@ def test_keypoints_are_taken_over_from_a_file(run, labelled):
 def test_without_labels_only_frames_to_label_can_go_out(run, project):
     at = section(run("mice", PAGE), "files")
     assert any("Nothing is labelled yet" in each.value for each in at.info)
-    assert [each.key for each in at.button if (each.key or "").startswith("export-") and not each.disabled] == [
-        "export-label-studio"
-    ]
+    assert [each.key for each in at.button if (each.key or "").startswith("export-")] == ["export-label-studio"]
+    assert any("`labeled-data/`" in each.value for each in at.caption)
 
 
 def test_without_labels_the_check_leads_to_where_they_come_from(run, project):

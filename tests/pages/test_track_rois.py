@@ -93,6 +93,10 @@ def test_another_frame_keeps_its_own_drawings(run, project):
     assert at.slider(key="track-slider-walk").value == 33
     at.button(key="draw-whole").click().run()
     assert [prompt.frame_index for prompt in read_prompts(project, "walk")] == [0, 33]
+    at.run()
+    assert at.button(key="track-go-0").label == "0,"
+    said = [text.value for text in at.markdown]
+    assert said.index(":small[drawn on frames]") < said.index(":small[**33**]")
     at.button(key="draw-clear").click().run()
     assert [prompt.frame_index for prompt in read_prompts(project, "walk")] == [0]
     assert at.button(key="track-go-0").label == "0"
