@@ -165,7 +165,7 @@ def _look_at_names(sound: list[zipfile.ZipInfo], name: str, findings: Findings) 
             "csv-reading",
             name,
             f"The zip has no {CSV_NAME}.",
-            "Add it, with one image name a line; else you are asked which frames are taken as those to label.",
+            "Add it, with one image name a line; else it is derived from the images where that is certain.",
         )
     findings.warning(
         "not-unpacked",
