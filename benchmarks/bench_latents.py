@@ -1,7 +1,7 @@
 """Latents: how much of the model's own speed arrives, what many outputs cost, and the recipe of CASTLE beside ours.
 
 Ratios within one run; the machine's absolute speed is printed for orientation. ``CASTLE_BENCH_FRAMES`` sets the number
-of frames of the slow model (128; the quick ones see eight times as many).
+of frames of the slow model (128; the quick ones see 2,000, in turn with the reader they are compared to, three times).
 """
 
 import os
@@ -29,7 +29,8 @@ from castle_core.ranges import parse_bound
 from castle_core.rois import MaskFile
 
 SLOW_FRAMES = int(os.environ.get("CASTLE_BENCH_FRAMES", "128"))
-FRAMES = 8 * SLOW_FRAMES
+FRAMES = 2000
+TURNS = 3
 STEM = "mouse_day1"
 
 
@@ -125,9 +126,14 @@ def ratios(project: Project) -> None:
     for encoder in (tiny, hog, small):  # warm: libraries, caches, the video's index
         extract(project, encoder, plain, 32)
 
-    reading = read(project, FRAMES)
-    for name, encoder, goal in (("tiny model, 56 px", tiny, 0.55), ("hog", hog, 0.35)):
-        took = extract(project, encoder, plain, FRAMES)
+    # In turn, since the machine's speed changes within minutes; the turn of median clock time counts.
+    quick = (("tiny model, 56 px", tiny, 0.55), ("hog", hog, 0.35))
+    turns = [
+        (read(project, FRAMES), *(extract(project, encoder, plain, FRAMES) for _, encoder, _ in quick))
+        for _ in range(TURNS)
+    ]
+    reading, *found = (sorted(costs, key=lambda cost: cost.wall_s)[TURNS // 2] for costs in zip(*turns, strict=True))
+    for (name, _, goal), took in zip(quick, found, strict=True):
         note = f"{rate(took, FRAMES)} of {rate(reading, FRAMES)} frames/s"
         row(f"end to end over reading rgb24, {name}", f">= {goal}", reading.over(took), note)
 

@@ -254,12 +254,12 @@ class UploadStore:
 
     def _is_known(self, upload: Upload) -> bool:
         """Say whether the same bytes under the same name came before and are still here."""
-        names = {entry.name for entry in self.project.videos()}
+        sizes = {entry.name: entry.path.stat().st_size for entry in self.project.videos() if not entry.missing}
         return any(
             other.id != upload.id
             and (other.state, other.sha256, other.name) == ("received", upload.sha256, upload.name)
             and (other.purpose == upload.purpose or upload.is_video)
-            and (self.part(other).exists() or other.name in names)
+            and (self.part(other).exists() or sizes.get(other.name) == other.size)
             for other in self.all()
         )
 

@@ -193,7 +193,7 @@ def _remove(project: Project, video: VideoEntry) -> None:
     with st.popover("Remove", icon=":material/delete:", disabled=project.read_only):
         what = "Removes the link; the file that it leads to is not touched."
         if not video.is_link:
-            what = "Moves the file to `.castle/trash` in the project's folder."
+            what = "Moves the file to `removed-videos` in the project's folder, where it can be taken back by hand."
         st.markdown(
             f"Take **{plain(video.name)}** out of the project?  \n{what} Its frames, labels, masks and latents stay."
         )

@@ -8,6 +8,7 @@ each channel's robust scale; one pass over all rows then projects every frame an
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,7 +21,7 @@ from castle_core.errors import EncoderError
 from castle_core.files import atomic_path, atomic_write_bytes, make_folder
 from castle_core.inspection.feature_maps import read_map_status
 from castle_core.inspection.rows import Rows, is_compressed, open_rows
-from castle_core.inspection.sampling import stand_ins
+from castle_core.inspection.sampling import requested_frames, stand_ins
 from castle_core.latents.npz import read_companions
 from castle_core.preprocess import NOT_REQUESTED, OK, ROI_ABSENT
 from castle_core.progress import QUIET, Task
@@ -34,6 +35,8 @@ Matrix = npt.NDArray[np.float32]
 MAX_BINS = 1000
 SAMPLE_ROWS = 6000
 _BLOCK = 100
+_KEPT = "summary-2.npz"  # the number counts what has changed in it
+_UNUSED_S = 86_400  # a day: jobs may be at work in a folder
 _SOURCE = "file"  # beside the folders of a latent file: its path
 _WIDE = 2048
 # What a page may compute by itself; more is a job. 200,000 rows of 768 are 1.5e8 numbers.
@@ -114,17 +117,22 @@ def cache_folder(project: "Project", path: Path) -> Path:
     except OSError as error:
         raise EncoderError(f"There is no latent file {path}. Was it moved, or extracted again?") from error
     root = project.cache_dir / "inspector"
-    of_file = root / hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    of_file = root / hashlib.sha256(os.fsencode(_relative(project, path))).hexdigest()[:24]
     folder = of_file / f"{status.st_size:x}-{status.st_mtime_ns:x}"
     if not folder.is_dir():
         make_folder(folder)
-        atomic_write_bytes(of_file / _SOURCE, os.fsencode(path))
-        _drop_outdated(root, folder)
+        atomic_write_bytes(of_file / _SOURCE, os.fsencode(_relative(project, path)))
+        _drop_outdated(project, root, folder)
     return folder
 
 
-def _drop_outdated(root: Path, current: Path) -> None:
-    """Remove what was computed from earlier versions of a file, and from files that are gone."""
+def _relative(project: "Project", path: Path) -> Path:
+    """Return a latent file's path in its project, which may be opened by another path tomorrow."""
+    return path.relative_to(project.path) if path.is_relative_to(project.path) else path
+
+
+def _drop_outdated(project: "Project", root: Path, current: Path) -> None:
+    """Remove what was computed, over a day ago, from earlier versions of a file and from files that are gone."""
     for of_file in root.iterdir():
         if of_file == current.parent:
             old = [folder for folder in of_file.iterdir() if folder.is_dir() and folder != current]
@@ -133,9 +141,10 @@ def _drop_outdated(root: Path, current: Path) -> None:
                 source = Path(os.fsdecode((of_file / _SOURCE).read_bytes()))
             except OSError:
                 continue
-            old = [] if source.exists() else [of_file]
+            old = [] if (project.path / source).exists() or not (project.path / "latent").is_dir() else [of_file]
         for folder in old:
-            shutil.rmtree(folder, ignore_errors=True)
+            if time.time() - max(each.stat().st_mtime for each in (folder, *folder.rglob("*"))) > _UNUSED_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_quick(project: "Project", path: Path) -> bool:
@@ -146,7 +155,7 @@ def is_quick(project: "Project", path: Path) -> bool:
     EncoderError
         If it is not a readable latent file.
     """
-    if path.suffix == ".h5" or (cache_folder(project, path) / "summary.npz").exists():
+    if path.suffix == ".h5" or (cache_folder(project, path) / _KEPT).exists():
         return True
     if is_compressed(path):
         # Unpacked it is at most about four times as large; what the archive says is not believed.
@@ -171,7 +180,7 @@ def summary_of(project: "Project", path: Path, task: Task = QUIET) -> Summary:
     """
     if path.suffix == ".h5":
         return _of_map(read_map_status(path).status)
-    kept = cache_folder(project, path) / "summary.npz"
+    kept = cache_folder(project, path) / _KEPT
     if (known := _load(kept)) is not None:
         return known
     rows = rows_of(project, path)
@@ -220,7 +229,7 @@ def summarise(
 
 def _summarise(rows: Rows, status: npt.NDArray[np.uint8] | None, on_rows: Callable[[int], None]) -> Summary:
     status = np.zeros(rows.n, np.uint8) if status is None else status.astype(np.uint8, copy=True)
-    sample = _sample(rows)
+    sample = _sample(rows, requested_frames(status))
     if len(sample) == 0:
         sample = np.zeros((1, rows.dim), np.float32)
     projection = fit_projection(sample)
@@ -280,13 +289,19 @@ def _repeat_rows(status: npt.NDArray[np.uint8], bin_rows: int, *outlines: Matrix
         outline[~asked] = outline[source[~asked]]
 
 
-def _sample(rows: Rows) -> Matrix:
-    """Read up to `SAMPLE_ROWS` finite rows: short runs spread evenly over the video (a disk reads runs quickly)."""
+def _sample(rows: Rows, asked: npt.NDArray[np.int64]) -> Matrix:
+    """Read up to `SAMPLE_ROWS` finite rows of frames that were asked for.
+
+    Short runs spread evenly over the video, since a disk reads runs quickly; of every k-th frame, runs of those.
+    """
     wanted = SAMPLE_ROWS if rows.dim <= _WIDE else _WIDE
-    if rows.n <= wanted:
-        parts = [part for _, part in rows.pieces()]
-    else:
+    if len(asked) == rows.n > wanted:
         starts = np.linspace(0, rows.n - _BLOCK, wanted // _BLOCK).astype(np.int64)
         parts = [rows.read(int(start), int(start) + _BLOCK) for start in starts]
+    elif rows.n <= wanted:
+        parts = [part for _, part in rows.pieces()]
+    else:
+        frames = asked[np.unique(np.linspace(0, len(asked) - 1, wanted).astype(np.int64))] if len(asked) else asked
+        parts = [rows.read(int(frame), int(frame) + 1) for frame in frames]
     sample = np.concatenate(parts) if parts else np.zeros((0, rows.dim), np.float32)
     return sample[np.isfinite(sample).all(axis=1)]

@@ -4,13 +4,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from castle_core.encoders import Encoder, load_encoder
-from castle_core.errors import CastleError, ConfigError, JobCancelled, LeaseLostError, RoiError
+from castle_core.errors import CastleError, ConfigError, JobCancelled, LeaseLostError
 from castle_core.latents.config import ExtractConfig
 from castle_core.latents.crop_video import extract_crop_video
-from castle_core.latents.extraction import WhenDifferent, extract_video
+from castle_core.latents.extraction import Extraction, WhenDifferent, extract_video
+from castle_core.latents.npz import read_companions
 from castle_core.latents.point_keys import is_for_one_video
 from castle_core.latents.preflight import PreflightRow, preflight
+from castle_core.preprocess import NOT_REQUESTED, OK, STATUS_NAMES
 from castle_core.progress import QUIET, Task, TaskPart
 from castle_core.projects import Project
 
@@ -116,14 +120,9 @@ def run_extractions(
                 )
                 report["outputs"].extend(asdict(written) for written in extraction.written)
                 report["skipped"].extend(asdict(skipped) for skipped in extraction.skipped)
-                empty = [
-                    Path(written.path).name for written in extraction.written if written.nan_rows == written.n_frames
-                ]
-                if empty:
-                    raise RoiError(
-                        f"{', '.join(empty)}: no frame has a value, each row is NaN. Is the ROI ID right, and is the "
-                        "ROI tracked? The statuses in the file say why."
-                    )
+                if reason := _empty_outputs(extraction):
+                    report["failed"].append({"video": entry.name, "reason": reason})
+                    task.log(f"  ❌ {reason}")
             if crop_video:
                 path = extract_crop_video(project, entry.stem, config, task=part)
                 report["crop_videos"].append({"video": entry.name, "path": str(path)})
@@ -138,6 +137,19 @@ def run_extractions(
     if failed:
         task.log(f"⚠️ Failed videos: {', '.join(failed)}")
     return report
+
+
+def _empty_outputs(extraction: Extraction) -> str:
+    """Name the files of an extraction, written now or before, in which no frame has a value."""
+    empty = []
+    paths = [each.path for each in extraction.written] + [each.path for each in extraction.skipped]
+    for path in map(Path, paths):
+        status = read_companions(path).get("status") if path.suffix == ".npz" and path.is_file() else None
+        if status is not None and not (status == OK).any():
+            codes, counts = np.unique(status[status != NOT_REQUESTED], return_counts=True)
+            why = STATUS_NAMES[int(codes[counts.argmax()])] if len(codes) else "nothing was requested"
+            empty.append(f"{path.name} has no value on any frame ({why})")
+    return f"{'; '.join(empty)}. Are the ROI ID and the points right?" if empty else ""
 
 
 def _check_point_keys(project: Project, config: ExtractConfig, n_videos: int) -> None:

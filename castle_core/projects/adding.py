@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from castle_core.errors import NameRefusedError, VideoError
 from castle_core.files import atomic_path, current_umask, locked, make_folder, nfc, safe_name, write_error
 from castle_core.progress import Task
+from castle_core.projects.removed import check_same_video
 from castle_core.projects.videos import VideoEntry, is_video_name, stem_key
 from castle_core.video.container import open_container
 
@@ -68,6 +69,7 @@ def link_video(project: "Project", source: Path, stem: str | None) -> VideoEntry
     _check_video_name(name)
     open_container(path)[0].close()
     with _claimed(project, name, path) as target:
+        check_same_video(project, Path(name).stem, path)
         try:
             os.symlink(path, target)
         except OSError as error:
@@ -97,6 +99,7 @@ def adopt_video(project: "Project", finished: Path, name: str, task: Task) -> Vi
     """
     project.require_writable()
     with _claimed(project, nfc(name), None) as target:
+        check_same_video(project, Path(nfc(name)).stem, finished)
         try:
             if finished.stat().st_dev == target.parent.stat().st_dev:
                 with contextlib.suppress(OSError):  # file systems without rights

@@ -5,7 +5,7 @@ import datetime
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,14 +175,17 @@ class Project:
         """Return project.json as it is now; empty where there is none."""
         return read_document(self.path / "project.json")
 
-    def _update(self, key: str, value: Any) -> None:
+    def update_document(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Let `change` edit project.json under its lock."""
         self.require_writable()
+        update_document(self.path / "project.json", change)
 
+    def _update(self, key: str, value: Any) -> None:
         def change(document: dict[str, Any]) -> None:
             document.setdefault("format", FORMAT_VERSION)
             document[key] = value
 
-        update_document(self.path / "project.json", change)
+        self.update_document(change)
 
     @property
     def keypoints(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from castle_core.errors import ProjectError
 from castle_core.files import locked, make_folder, nfc, write_error
 from castle_core.projects import castle_registry
+from castle_core.projects.removed import note_removed
 from castle_core.projects.videos import VideoEntry, files_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def remove_video(project: "Project", name_or_stem: str) -> tuple[Path, ...]:
     """Take a video out of ``videos/`` and ``sources/``; its frames, labels, masks and latents stay.
 
     Links are removed, and what they lead to is never touched. A file of the project is moved to
-    ``.castle/trash/<time>/``. Adding the same video again finds all that was made of it.
+    ``removed-videos/<time>/``. Adding the same video again finds all that was made of it; another video of its name is
+    refused for as long as anything is there (see `castle_core.projects.removed`).
 
     Parameters
     ----------
@@ -38,25 +40,27 @@ def remove_video(project: "Project", name_or_stem: str) -> tuple[Path, ...]:
         If there is no such video, the project cannot be written, a job or a board needs the video, or its file lies in
         a folder outside of the project.
     """
-    entry = project.video(name_or_stem)
     project.require_writable()
-    _require_unused(project, entry)
     moved = []
     with locked(project.cache_dir / "videos"):
-        paths = files_of(project.path, entry)
+        entry = project.video(name_or_stem)
+        _require_unused(project, entry)
+        paths = list({(path.parent.resolve(), path.name): path for path in files_of(project.path, entry)}.values())
         for path in paths:
             if not path.parent.resolve().is_relative_to(project.path.resolve()):
                 raise ProjectError(
                     f"{path.parent} leads to a folder outside of the project, which is never changed. "
                     f"Take {entry.name} out of it there."
                 )
+        _require_no_other_link(project, entry)
+        note_removed(project, entry)
         project.proxy_path(entry.stem).unlink(missing_ok=True)
         for path in sorted(paths, key=lambda path: not path.is_symlink()):  # a link never leads nowhere for long
             try:
                 if path.is_symlink():
-                    path.unlink()
+                    path.unlink(missing_ok=True)
                 else:
-                    moved.append(_to_trash(project, path))
+                    moved.append(_put_aside(project, path))
             except OSError as error:
                 raise write_error(path, error) from error
     for name in {path.name for path in paths}:
@@ -64,8 +68,15 @@ def remove_video(project: "Project", name_or_stem: str) -> tuple[Path, ...]:
     return tuple(moved)
 
 
-def _to_trash(project: "Project", path: Path) -> Path:
-    folder = make_folder(project.cache_dir / "trash" / time.strftime("%Y%m%d-%H%M%S"))
+def _require_no_other_link(project: "Project", entry: VideoEntry) -> None:
+    for other in project.videos():
+        leads_here = other.stem != entry.stem and other.is_link and not other.missing
+        if leads_here and not entry.is_link and other.path.samefile(entry.path):
+            raise ProjectError(f"{other.name} is a link to {entry.name}. Remove {other.name} first.")
+
+
+def _put_aside(project: "Project", path: Path) -> Path:
+    folder = make_folder(project.path / "removed-videos" / time.strftime("%Y%m%d-%H%M%S"))
     kept, number = folder / path.name, 1
     while os.path.lexists(kept):
         number += 1
@@ -81,7 +92,9 @@ def _require_unused(project: "Project", entry: VideoEntry) -> None:
     names = {entry.stem, entry.name, str(entry.path)}
     boards = {board.id for board in list_boards(project) if entry.stem in {each.stem for each in board.videos}}
     for job in JobTable().list(project=project.path, states=["queued", "running"], limit=1000):
-        if (names | boards) & set(_texts(job.settings)):
+        # A job without a choice of videos takes them all.
+        takes_all = "videos" in job.settings and not job.settings["videos"]
+        if takes_all or (names | boards) & set(_texts(job.settings)):
             raise ProjectError(
                 f"{entry.name} is in use: {job.title or job.kind}. Wait until that job has ended, or cancel it."
             )
@@ -90,7 +103,7 @@ def _require_unused(project: "Project", entry: VideoEntry) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Give every text in JSON values, and its stem as a file's name: settings name a video in either way."""
+    """Give every text in JSON values: settings name a video by its stem, its file or its path."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield str(key)
@@ -99,5 +112,4 @@ def _texts(value: Any) -> Iterator[str]:
         for item in value:
             yield from _texts(item)
     elif isinstance(value, str):
-        yield nfc(Path(value).stem)
         yield nfc(value)

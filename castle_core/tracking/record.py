@@ -22,6 +22,7 @@ from castle_core.rois import MaskFile, find_masks
 from castle_core.video import fingerprint
 
 FORMAT_VERSION = 1
+_SAMPLE = 24  # masks of a file of others that are looked into for ids beyond its number of ROIs
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,7 @@ def made_of_another_file(masks: Path, video: Path, n_frames: int) -> bool:
     masks, video : Path
         ``mask_list.h5``, and the video of that name today.
     n_frames : int
-        Of that video: a later run over all frames and ROIs leaves nothing of the runs before it.
+        Of that video. What later runs over it wrote anew does not count.
 
     Returns
     -------
@@ -187,21 +188,21 @@ def made_of_another_file(masks: Path, video: Path, n_frames: int) -> bool:
     runs = read_document(record_path(masks)).get("runs")
     known = [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
     current = fingerprint(video)
-    for number in range(len(known) - 1, -1, -1):
-        if known[number].get("video_fingerprint", current) != current:
+    replaced: dict[int, npt.NDArray[np.bool_]] = {}  # frames of each ROI that later runs, over this file, wrote anew
+    for run in reversed(known):
+        try:
+            frames = np.zeros(n_frames, bool)
+            for ends in run["runs"]:
+                frames[min(ends) : max(ends) + 1] = True
+            rois = [int(roi) for roi in run["rois"]]
+        except (KeyError, TypeError, ValueError):  # not a run of the tracker, or edited by hand
+            continue
+        if run.get("video_fingerprint", current) == current:
+            for roi in rois:
+                replaced[roi] = replaced.get(roi, False) | frames
+        elif not all((replaced.get(roi, False) | ~frames).all() for roi in rois):
             return True
-        if _covers(known[number], known[:number], n_frames):
-            break
     return False
-
-
-def _covers(run: dict[str, Any], earlier: list[dict[str, Any]], n_frames: int) -> bool:
-    """Say whether a run replaced all that earlier ones have left."""
-    try:
-        frames = {frame for ends in run["runs"] for frame in range(min(ends), max(ends) + 1)}
-        return len(frames) >= n_frames and {r for e in earlier for r in e.get("rois", ())} <= set(run["rois"])
-    except (KeyError, TypeError, ValueError):  # not a run of the tracker, or edited by hand
-        return False
 
 
 def stored_summary(masks: Path) -> TrackSummary | None:
@@ -226,12 +227,19 @@ def known_rois(masks: MaskFile) -> list[int] | None:
     Returns
     -------
     list of int or None
-        Those with pixels, of a file of ours; 1 … the number of ROIs, of CASTLE's; None if its number is not stored.
+        Those with pixels, of a file of ours. Of other files the numbers up to that of ROIs, and what some masks hold
+        beyond; None if the number of ROIs is not stored.
     """
     summary = stored_summary(masks.path)
     if summary is not None:
         return [roi for roi, track in sorted(summary.rois.items()) if track.area.any()]
-    return list(range(1, masks.n_rois + 1)) if masks.n_rois else None
+    if not masks.n_rois:
+        return None
+    found = set(range(1, masks.n_rois + 1))
+    for place in np.unique(np.linspace(0, len(masks.frame_indices) - 1, _SAMPLE).astype(int)):
+        mask = masks.mask_at(int(masks.frame_indices[place]))
+        found |= set() if mask is None else set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[1:]) + 1)
+    return sorted(int(roi) for roi in found)
 
 
 def measure_masks(masks: Path, n_frames: int, task: Task = QUIET) -> TrackSummary:

@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import os
+import time
 from dataclasses import replace
 
 import h5py
@@ -42,6 +44,7 @@ from castle_core.inspection import (
     window_of,
 )
 from castle_core.latents.npz import write_latents
+from castle_core.preprocess import NOT_REQUESTED
 from castle_core.projects import Project
 
 N, D = 2500, 12
@@ -189,6 +192,24 @@ def test_summary_equals_the_whole_table(project, path, table):
     np.testing.assert_array_equal(again.scores, summary.scores)
 
 
+def age(folder):
+    """Make all below a folder two days old."""
+    for each in (folder, *folder.rglob("*")):
+        os.utime(each, (time.time() - 2 * 86_400,) * 2)
+
+
+def test_axes_of_every_kth_frame_come_from_all_its_rows(tmp_path):
+    n, k = 20_000, 100
+    rng = np.random.default_rng(3)
+    latent = np.full((n, 8), np.nan, np.float32)
+    latent[::k] = rng.normal(size=(n // k, 8))
+    status = np.full(n, NOT_REQUESTED, np.uint8)
+    status[::k] = 0
+    write_latents(tmp_path / "a.npz", [latent], latent.shape, status=status, metadata={})
+    found = summarise(open_rows(tmp_path / "a.npz", tmp_path), status)
+    np.testing.assert_allclose(found.centre, np.median(latent[::k], axis=0), atol=1e-6)
+
+
 def test_what_was_computed_from_earlier_versions_and_files_that_are_gone_is_removed(project, path, table):
     latent, status = table
     other = path.with_name("run_ROI_2_tiny_ctr.npz")
@@ -196,16 +217,19 @@ def test_what_was_computed_from_earlier_versions_and_files_that_are_gone_is_remo
     for file in (path, other):
         summary_of(project, file)
     first, kept = cache_folder(project, path), cache_folder(project, other)
+    age(project.cache_dir / "inspector")
     write_latents(path, [latent + 1], latent.shape, status=status, metadata={})
     assert np.allclose(summary_of(project, path).centre, np.nanmedian(latent + 1, axis=0), atol=0.2)
     second = cache_folder(project, path)
     assert not first.exists()
     assert second != first
-    assert (kept / "summary.npz").exists()
+    assert (kept / "summary-2.npz").exists()
     other.unlink()
+    time.sleep(0.01)
     write_latents(path, [latent], latent.shape, status=status, metadata={})
     summary_of(project, path)
     assert not kept.exists()
+    assert second.exists()  # it is young: a job may be at work in it
 
 
 def test_gaps_of_a_foreign_file_come_from_its_rows(tmp_path, table):

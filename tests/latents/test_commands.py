@@ -119,6 +119,16 @@ def test_a_roi_that_was_never_tracked_fails_and_writes_nothing(two_videos, capsy
     assert not list((two_videos / "latent").rglob("*ROI_77*"))
 
 
+def test_a_file_without_any_value_is_a_failure_each_time(two_videos, capsys):
+    """ROI 3 is lost on the frames of `LOST`: an extraction of these alone has nothing to show."""
+    lost = f"{min(LOST)}f"
+    words = ["latents", "--project", two_videos, "--encoder", "hog", "--roi", "3", "--video", "mouse_day1", "--json"]
+    words += ["--start", lost, "--stop", f"{min(LOST) + 1}f"]
+    for _ in range(2):  # the second time the file is there and skipped
+        report, _ = run(capsys, *words, code=1)
+        assert "has no value on any frame (ROI absent)" in report["failed"][0]["reason"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -1,11 +1,13 @@
 import json
 import os
+import shutil
 import unicodedata
 
 import pytest
 from fake_videos import install, make_project, tree, write_video
 
 from castle_core.errors import ConfigError, NameRefusedError, ProjectError, VideoError
+from castle_core.frames import export_frames
 from castle_core.projects import Project, ProjectCounts, find_projects, is_project, resolve_project_path
 from castle_core.state import castle_home, castle_state
 
@@ -343,12 +345,12 @@ def test_a_removed_link_leaves_its_source_and_all_that_was_made(project, tmp_pat
     assert [entry.stem for entry in project.videos()] == ["mouse", "rat"]
 
 
-def test_a_removed_file_is_in_the_trash_and_can_come_again(project):
+def test_a_removed_file_is_put_aside_and_can_come_again(project):
     data = project.video("mouse").path.read_bytes()
     project.register_source("mouse")
     (kept,) = project.remove_video("mouse.mp4")
     assert kept.read_bytes() == data
-    assert kept.is_relative_to(project.path / ".castle" / "trash")
+    assert kept.is_relative_to(project.path / "removed-videos")
     assert [entry.stem for entry in project.videos()] == ["rat"]
     assert not list((project.path / "sources").iterdir())
     os.replace(kept, project.path / "videos" / "mouse.mp4")
@@ -356,11 +358,44 @@ def test_a_removed_file_is_in_the_trash_and_can_come_again(project):
     assert again.exists()
 
 
+def test_another_video_does_not_inherit_what_was_made_of_a_removed_one(project, tmp_path):
+    source = write_video(tmp_path / "one" / "far.mp4", seed=5) if (tmp_path / "one").mkdir() is None else None
+    other = write_video(tmp_path / "far.mp4", seed=6)
+    project.link_video(source)
+    project.set_true_fps("far", 500.0)
+    export_frames(project, "far", [5], context=2)
+    project.remove_video("far")
+    with pytest.raises(NameRefusedError, match="Another video was named 'far' already"):
+        project.link_video(other)
+    upload = write_video(tmp_path / "upload", seed=6)
+    with pytest.raises(NameRefusedError, match="Another video was named 'far' already"):
+        project.adopt_video(upload, "far.mp4")
+    assert project.link_video(other, "far2").stem == "far2"
+    assert project.link_video(source).true_fps is None
+    project.remove_video("far")
+    shutil.rmtree(project.frames_folder("far"))
+    assert project.link_video(other, "far").stem == "far"  # nothing is left that could be mistaken
+
+
+def test_sources_that_are_the_videos_and_a_second_link(project):
+    os.symlink("videos", project.path / "sources")
+    os.symlink("rat.mp4", project.path / "videos" / "copy.mp4")
+    with pytest.raises(ProjectError, match=r"copy\.mp4 is a link to rat\.mp4"):
+        project.remove_video("rat")
+    assert len(project.remove_video("mouse")) == 1
+    assert [entry.stem for entry in project.videos()] == ["copy", "rat"]
+
+
 def test_a_video_in_use_or_outside_is_not_removed(project, tmp_path, monkeypatch):
     from castle_core.jobs import JobTable
 
     table = JobTable()
-    for settings in ({"videos": [{"name": "mouse"}]}, {"video": "mouse"}, {"videos": {"mouse": "a.csv"}}):
+    for settings in (
+        {"videos": [{"name": "mouse"}]},
+        {"video": "mouse"},
+        {"videos": {"mouse": "a.csv"}},
+        {"videos": []},
+    ):
         number = table.submit("track", project=str(project.path), settings=settings, owner="ana", title="Track mouse")
         with pytest.raises(ProjectError, match="in use: Track mouse"):
             project.remove_video("mouse")

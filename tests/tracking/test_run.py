@@ -21,7 +21,7 @@ from castle_core.prompts import Prompt, save_prompts
 from castle_core.rois import MaskFile, find_masks
 from castle_core.tracking import run
 from castle_core.tracking.mending import drop_specks, fill_gaps, mend_masks
-from castle_core.tracking.record import made_of_another_file, track_summary
+from castle_core.tracking.record import known_rois, made_of_another_file, record_path, track_summary
 from castle_core.tracking.run import track_video
 from castle_core.tracking.settings import TrackSettings
 from castle_core.video import VideoWriter
@@ -350,3 +350,25 @@ def test_a_video_that_was_replaced_keeps_its_masks_and_says_so_until_all_is_trac
 
     track_video(project, "a", [Prompt(0, 1, "box", [6, 24, 26, 48])], TrackSettings())
     assert not made_of_another_file(masks, video, N)
+
+
+def test_runs_over_parts_of_a_replaced_video_add_up(project):
+    track_video(project, "a", [BOX], TrackSettings())
+    video = project.video("a").path
+    masks = find_masks(project, video.name)
+    record = record_path(masks)
+    document = json.loads(record.read_text())
+    (old,) = document["runs"]
+    now = {**old, "rois": [1], "runs": [[0, 29]]}
+    for later, expected in (([now], True), ([now, {**now, "runs": [[59, 30]]}], False)):
+        other = {**old, "video_fingerprint": "another"}
+        record.write_text(json.dumps({**document, "runs": [other, *later]}))
+        assert made_of_another_file(masks, video, N) is expected
+
+
+def test_ids_beyond_the_number_of_rois_are_known(project, tmp_path):
+    path = tmp_path / "mask_list.h5"
+    with MaskListWriter(path, width=WIDTH, height=HEIGHT, n_rois=1) as writer:
+        writer.write(np.full((HEIGHT, WIDTH), 3, np.uint8), (0, 0, WIDTH, HEIGHT))
+    with MaskFile(path) as masks:
+        assert known_rois(masks) == [1, 3]

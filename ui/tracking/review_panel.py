@@ -1,7 +1,10 @@
 """Look at what was tracked: the video under its masks, strips, the worst frame; a frame is picked to be corrected."""
 
+from pathlib import Path
+
 import streamlit as st
 
+from castle_core.errors import CastleError
 from castle_core.projects import Project, VideoEntry
 from castle_core.prompts import prompt_frames
 from castle_core.rois import find_masks
@@ -9,6 +12,7 @@ from castle_core.timeline import Timeline
 from castle_core.tracking.record import TrackSummary, made_of_another_file
 from ui import media
 from ui.components.mask_player import mask_player
+from ui.mask_pieces import masks_version
 from ui.pictures import picture
 from ui.playable import offer_copy
 from ui.tracking.frame_choice import current_frame, go_to_frame
@@ -45,7 +49,7 @@ def review_panel(project: Project, video: VideoEntry, timeline: Timeline, tracks
     )
     if not playable:
         offer_copy(project, stem)
-    if made_of_another_file(find_masks(project, video.name), video.path, timeline.n_frames):
+    if _of_another_file(project, video, timeline.n_frames):
         st.warning(
             f"Some of these masks were tracked on another file that was named {video.name} before. Track all frames "
             "and ROIs of it again.",
@@ -59,3 +63,21 @@ def review_panel(project: Project, video: VideoEntry, timeline: Timeline, tracks
         if chosen is not None:
             go_to_frame(stem, chosen)
         st.rerun()
+
+
+def _of_another_file(project: Project, video: VideoEntry, n_frames: int) -> bool:
+    try:
+        status = video.path.stat()
+    except OSError:  # its drive is gone: the page says so elsewhere
+        return False
+    version = f"{masks_version(project, video.name)}|{status.st_size}|{status.st_mtime_ns}"
+    return _looked_up(find_masks(project, video.name), video.path, n_frames, version)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _looked_up(masks: Path, video: Path, n_frames: int, version: str) -> bool:
+    del version  # part of the cache's key only
+    try:
+        return made_of_another_file(masks, video, n_frames)
+    except CastleError:
+        return False
