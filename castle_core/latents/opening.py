@@ -71,7 +71,7 @@ def _check_rois(masks: MaskFile, video_name: str, config: ExtractConfig) -> None
         there = ", ".join(str(roi) for roi in known) or "none"
         raise RoiError(
             f"ROI {', '.join(str(roi) for roi in absent)} is on no frame of {video_name}; tracked there: {there}. "
-            "Is the ROI ID right? Else draw and track it first."
+            "Is the ROI ID right? Else draw and track it first, or turn off what needs it."
         )
 
 

@@ -173,7 +173,7 @@ def test_label_studio_zip_with_pre_labels(tmp_path, project, capsys):
     assert "Pre-labels go into the format label-studio only" in capsys.readouterr().err
     where += ["--likelihood-threshold", "0.5"]
     assert run_app(app, ["labels", "export", "--format", "label-studio", *where]) == 0
-    assert "Pre-labels: 1 frames, of m1." in capsys.readouterr().err
+    assert "Pre-labels: 1 frame, of m1." in capsys.readouterr().err
     with zipfile.ZipFile(tmp_path / "ls.zip") as archive:
         documents = [json.loads(archive.read(name)) for name in ("tasks.json", "tasks_local_files.json")]
     for tasks in documents:

@@ -191,7 +191,26 @@ def test_masks_of_another_video_are_refused(project, stem, tiny):
     assert preflight(project, [stem], CONFIG, tiny)[0].verdict == "problem"
 
 
+def declare_nine_rois(project):
+    """Let the masks say that they hold nine ROIs, of which three are on some frame."""
+    masks = project.path / "track" / project.videos()[0].name / "mask_list.h5"
+    with h5py.File(masks, "r+") as file:
+        for name in ("roi_count", "n_rois"):
+            if name in file:
+                file[name][()] = 9
+
+
+def test_a_roi_that_was_never_tracked_is_refused(project, stem, tiny):
+    with pytest.raises(RoiError, match="ROI 9 is on no frame"):
+        extract_video(project, stem, replace(CONFIG, roi_ids=(9,)), tiny)
+    for preprocess in (Preprocess(center_roi=9), Preprocess(center_roi=1, tail_roi=9)):
+        (row,) = preflight(project, [stem], replace(CONFIG, preprocess=preprocess), tiny)
+        assert (row.verdict, row.cause) == ("problem", "masks")
+        assert "turn off what needs it" in row.message
+
+
 def test_a_roi_that_never_appears_gives_nan_rows_and_a_warning(project, stem, tiny):
+    declare_nine_rois(project)
     config = replace(CONFIG, roi_ids=(9,))
     assert "ROI 9 in 0 %" in preflight(project, [stem], config, tiny)[0].message
     latents = latent_of(extract_video(project, stem, config, tiny), roi=9)
@@ -200,6 +219,7 @@ def test_a_roi_that_never_appears_gives_nan_rows_and_a_warning(project, stem, ti
 
 
 def test_a_crop_around_or_turned_by_a_roi_that_is_not_there_is_a_problem(project, stem, tiny):
+    declare_nine_rois(project)
     for preprocess, words in (
         (Preprocess(center_roi=9), "Turn Center ROI off"),
         (Preprocess(center_roi=1, tail_roi=9), "Turn Rotate based on Tail off"),
