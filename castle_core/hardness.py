@@ -19,6 +19,7 @@ DEFAULT_Z: dict[ScoreName, float] = {
 
 _MOST_JUMPS = 500_000
 _BLOCK = 20_000
+_BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -151,16 +152,19 @@ def measure(
 
 
 def _worst(z: np.ndarray, values: np.ndarray) -> Worst:
-    filled = np.where(np.isnan(z), -np.inf, z)
-    keypoint = filled.argmax(axis=1)
-    rows = np.arange(z.shape[0])
-    best = filled[rows, keypoint]
-    known = np.isfinite(best)
-    return Worst(
-        np.where(known, best, np.nan).astype(np.float32),
-        np.where(known, keypoint, -1).astype(np.int16),
-        np.where(known, values[rows, keypoint], np.nan).astype(np.float32),
-    )
+    n_frames = z.shape[0]
+    worst = Worst(np.empty(n_frames, np.float32), np.empty(n_frames, np.int16), np.empty(n_frames, np.float32))
+    for start in range(0, n_frames, _BLOCK_ROWS):  # some rows at a time: no copy of a long table
+        part = slice(start, start + _BLOCK_ROWS)
+        filled = np.where(np.isnan(z[part]), -np.inf, z[part])
+        keypoint = filled.argmax(axis=1)
+        rows = np.arange(filled.shape[0])
+        best = filled[rows, keypoint]
+        known = np.isfinite(best)
+        worst.z[part] = np.where(known, best, np.nan)
+        worst.keypoint[part] = np.where(known, keypoint, -1)
+        worst.value[part] = np.where(known, values[part][rows, keypoint], np.nan)
+    return worst
 
 
 def half_window(fps: float) -> int:
@@ -175,14 +179,18 @@ def blame_jumps(z: np.ndarray, values: np.ndarray, xy: np.ndarray, *, limit: flo
     is further from where the keypoint is around that time (the median of `half` frames on each side) is to blame.
     """
     n_frames = z.shape[0]
-    frame, keypoint = np.nonzero(np.nan_to_num(z, nan=-np.inf) >= limit)
+    with np.errstate(invalid="ignore"):
+        frame, keypoint = np.nonzero(z >= limit)  # never where z is missing
     if frame.size > _MOST_JUMPS:
         strongest = np.argpartition(-z[frame, keypoint], _MOST_JUMPS)[:_MOST_JUMPS]
         strongest.sort()
         frame, keypoint = frame[strongest], keypoint[strongest]
     moved = z.copy()
     moved[frame, keypoint] = 0.0
+    # the guilty frame's own step may be the small one: the length to tell is that of the step with this z
+    steps = values.copy()
     window = np.arange(-half, half + 1)
+    blamed: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, frame.size, _BLOCK):
         t, k = frame[start : start + _BLOCK], keypoint[start : start + _BLOCK]
         around = xy[np.clip(t[:, None] + window, 0, n_frames - 1), k[:, None]]
@@ -192,11 +200,11 @@ def blame_jumps(z: np.ndarray, values: np.ndarray, xy: np.ndarray, *, limit: flo
         guilty = np.where(before > after, t - 1, t)
         strength = z[t, k]
         np.fmax.at(moved, (guilty, k), strength)
-    # the guilty frame's own step may be the small one: the length to tell is that of the step with this z
-    steps = values.copy()
-    taken = moved > np.nan_to_num(z, nan=-np.inf)
-    row, column = np.nonzero(taken)
-    steps[row, column] = values[np.minimum(row + 1, n_frames - 1), column]
+        blamed.append((guilty, k))
+    for row, column in blamed:
+        taken = moved[row, column] > np.nan_to_num(z[row, column], nan=-np.inf)
+        row, column = row[taken], column[taken]
+        steps[row, column] = values[np.minimum(row + 1, n_frames - 1), column]
     return _worst(moved, steps)
 
 

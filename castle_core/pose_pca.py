@@ -10,7 +10,7 @@ SINGLEVIEW_VARIANCE = 0.99
 MULTIVIEW_COMPONENTS = 3
 CONFIDENT = 0.9
 _FIT_ROWS = 50_000
-_BLOCK = 65_536
+_BLOCK = 16_384
 _MAX_PATTERNS = 512  # of missing points, in one block: each costs a small fit
 
 
@@ -48,7 +48,8 @@ class Subspace:
             (n, D/2) float64; NaN for missing points, and for a vector with too few points to fit the axes to.
         """
         offset = rows - self.mean
-        rest = offset - (offset @ self.components.T) @ self.components
+        rest = (offset @ self.components.T) @ self.components
+        np.subtract(offset, rest, out=rest)
         # a missing number makes its whole vector NaN, so that one look at each finds them
         gaps = np.flatnonzero(np.isnan(rest[:, 0]) | np.isnan(rest[:, -1]))
         if gaps.size:
@@ -152,7 +153,10 @@ def confident_poses(xy: np.ndarray, likelihood: np.ndarray, columns: tuple[int, 
     for column in columns:
         scores = likelihood[:, column]
         known = scores[np.isfinite(scores)]
-        limits[column] = min(CONFIDENT, float(np.median(known))) if known.size else -np.inf
+        if 2 * np.count_nonzero(known >= CONFIDENT) > known.size:  # then the median is above it too
+            limits[column] = CONFIDENT
+        else:
+            limits[column] = min(CONFIDENT, float(np.median(known))) if known.size else -np.inf
         count += _trusted(xy, likelihood, column, limits[column])
     whole = np.flatnonzero(count == len(columns))
     rows = whole if whole.size >= 10 * len(columns) else np.flatnonzero(2 * count >= max(1, len(columns)))

@@ -34,6 +34,7 @@ FLOORS: dict[ScoreName, float] = {
 }
 MAD_TO_SIGMA = 1.4826
 _SAMPLE = 100_000
+_BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ def temporal_norm(xy: np.ndarray) -> np.ndarray:
     """
     n_frames, n_keypoints = xy.shape[:2]
     result = np.full((n_frames, n_keypoints), np.nan, np.float32)
-    for column in range(n_keypoints):  # a keypoint at a time: no second copy of a long table
-        step = np.diff(xy[:, column], axis=0)
-        result[1:, column] = np.sqrt(np.einsum("ij,ij->i", step, step))
+    for start in range(1, n_frames, _BLOCK_ROWS):  # some rows at a time: no second copy of a long table
+        step = np.diff(xy[start - 1 : start - 1 + _BLOCK_ROWS + 1], axis=0)
+        result[start : start + _BLOCK_ROWS] = np.sqrt(np.einsum("nkc,nkc->nk", step, step))
     return result
 
 
@@ -158,7 +159,9 @@ def likelihood_score(predictions: Predictions) -> Score | None:
     """Return 1 - likelihood; None if the file has no likelihood."""
     if not predictions.has_likelihood:
         return None
-    return Score("likelihood", (1.0 - predictions.likelihood).astype(np.float32), f"read from {predictions.path.name}")
+    values = np.empty(predictions.likelihood.shape, np.float32)
+    np.subtract(1.0, predictions.likelihood, out=values, casting="same_kind")  # no float64 copy of a long table
+    return Score("likelihood", values, f"read from {predictions.path.name}")
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class Predictions:
 
 FRAME_COUNT_TOLERANCE = 2
 """Decoders differ by a frame or two at the end of a video; more than that is another video."""
+_BLOCK_ROWS = 8192
 
 
 def check_frame_count(predictions: Predictions, n_frames: int, video_name: str) -> str | None:
@@ -150,18 +151,20 @@ def finish(
 
 
 def _clean(xy: np.ndarray, likelihood: np.ndarray) -> list[str]:
-    """Repair odd numbers in place, a keypoint at a time so that no copy of a long table is made."""
+    """Repair odd numbers in place, some rows at a time so that no copy of a long table is made."""
     warnings = []
     infinite = above = below = 0
     largest, smallest, anything, given = 0.0, 0.0, False, False
-    for column in range(xy.shape[1]):
-        points, scores = xy[:, column], likelihood[:, column]
+    for start in range(0, xy.shape[0], _BLOCK_ROWS):
+        points, scores = xy[start : start + _BLOCK_ROWS], likelihood[start : start + _BLOCK_ROWS]
         # further than any picture is wide: such a number is damage, and its square would overflow
         bad = np.abs(points) > 1e9
         if bad.any():
             infinite += int(bad.sum())
             points[bad] = np.nan
-        points[np.isnan(points).any(axis=1)] = np.nan
+        missing = np.isnan(points)
+        if missing.any():
+            points[missing.any(axis=2)] = np.nan
         known = np.isfinite(scores)
         infinite += int(np.isinf(scores).sum())
         scores[~known] = np.nan

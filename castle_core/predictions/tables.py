@@ -40,7 +40,8 @@ def read_prediction_csv(path: Path, *, individual: str | None = None) -> Predict
     ]
     where.sort()
     names = list(dict.fromkeys(["likelihood", *(coord for coord in coords if coord not in {"x", "y"})]))
-    arrays = {name: np.full((rows_at_most, len(points)), np.nan) for name in names}
+    shape = (rows_at_most, len(points))
+    arrays = {name: np.empty(shape) if _all_have(header, name) else np.full(shape, np.nan) for name in names}
     xy = np.empty((rows_at_most, len(points), 2))  # every keypoint has both columns
     frames, at = [], 0
     columns = [column for column, _, _ in where]

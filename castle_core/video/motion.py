@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from castle_core.video.index import Floats
 from castle_core.video.reader import Video
@@ -30,6 +29,8 @@ def motion_energy(video: Video, *, smooth_s: float = 0.5) -> npt.NDArray[np.floa
     (n,) float32
         0 (rest) … 1 (the video's 99th percentile and above).
     """
+    from scipy import ndimage  # slow to load, and most commands do not need it
+
     sizes: Floats = np.log1p(video.packet_sizes.astype(np.float64))
     n_frames = len(sizes)
     key = np.zeros(n_frames, bool)
