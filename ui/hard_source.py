@@ -108,8 +108,8 @@ def _sheet(project: Project, model: str, stems: list[str]) -> tuple[Sheet, dict[
     wanted = {"model": model, "videos": sorted(stems), "inputs": state_of_inputs(project, stems)}
     done = [
         job
-        for job in jobs().list(project=path, states=("finished", "failed"), limit=100)
-        if job.kind == MEASURE and job.settings == wanted
+        for job in jobs().list(project=path, states=("finished", "failed"), kinds=[MEASURE])
+        if job.settings == wanted
     ]
     job = max(done, key=lambda each: each.id, default=None)
     if job is not None and job.state == "failed" and st.session_state.get("measure-again", 0) < job.id:
@@ -194,7 +194,7 @@ def _options_and_button(
         st.caption(":material/info: Choose at least one video.")
     if live_bar([SUGGEST], project=str(project.path), note=f"{SAFE} The frames wait here."):
         return
-    job = last_ended([SUGGEST], project=str(project.path))
+    job = last_ended([SUGGEST], project=str(project.path), owner=current_user())
     if job is not None and job.state == "failed" and st.session_state.get("suggest-failure-seen") != job.id:
         st.error(plain(job.error or "Something went wrong."), icon=":material/error:")
         st.button("Dismiss", key=f"suggest-failed-{job.id}", type="tertiary", on_click=_failure_seen, args=(job.id,))

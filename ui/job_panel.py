@@ -22,16 +22,13 @@ _UNITS = {"demo": "frames", "proxy": "frames"}
 
 def watched(kinds: Sequence[str], *, project: str | None) -> "list[Job]":
     """Return the queued and running jobs of these kinds, the oldest first; of every project when `project` is None."""
-    found = [job for job in jobs().list(project=project, states=ACTIVE, limit=200) if job.kind in kinds]
-    return sorted(found, key=lambda job: job.id)
+    return sorted(jobs().list(project=project, states=ACTIVE, kinds=kinds, limit=200), key=lambda job: job.id)
 
 
 def last_ended(kinds: Sequence[str], *, project: str, owner: str | None = None) -> "Job | None":
     """Return the job of these kinds that ended last; of one person where `owner` is given."""
     ended = [
-        job
-        for job in jobs().list(project=project, owner=owner, limit=200)
-        if job.kind in kinds and job.state not in ACTIVE
+        job for job in jobs().list(project=project, owner=owner, kinds=kinds, limit=200) if job.state not in ACTIVE
     ]
     return max(ended, key=lambda job: (job.end_order or 0, job.id), default=None)
 

@@ -194,8 +194,11 @@ def _remove(project: Project, video: VideoEntry) -> None:
         what = "Removes the link; the file that it leads to is not touched."
         if not video.is_link:
             what = "Moves the file to `removed-videos` in the project's folder, where it can be taken back by hand."
+        others = _uploaded_by(project, video)
+        whose = f"**{plain(others)}** uploaded it. " if others not in ("", current_user()) else ""
         st.markdown(
-            f"Take **{plain(video.name)}** out of the project?  \n{what} Its frames, labels, masks and latents stay."
+            f"Take **{plain(video.name)}** out of the project?  \n{whose}{what} "
+            "Its frames, labels, masks and latents stay."
         )
         if st.button("Remove the video", key=f"remove-really-{video.stem}", type="primary"):
             try:
@@ -204,6 +207,14 @@ def _remove(project: Project, video: VideoEntry) -> None:
                 st.error(plain(str(error)))
             else:
                 st.rerun()
+
+
+def _uploaded_by(project: Project, video: VideoEntry) -> str:
+    """Return who uploaded a video, as far as the jobs remember; empty where nobody did."""
+    if video.is_link:
+        return ""
+    checks = jobs().list(project=str(project.path), states=["finished"], kinds=["check_upload"], limit=1000)
+    return next((job.owner for job in checks if job.settings.get("name") == video.name), "")  # the newest comes first
 
 
 def _add(project: Project, board_id: str, stem: str, frames: Sequence[int]) -> None:

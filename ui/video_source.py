@@ -111,7 +111,7 @@ def _button(project: Project, chosen: list[VideoEntry], options: Options, *, bus
         st.caption(f":material/info: {reason}")
     if live_bar([CHOOSE], project=str(project.path), note=f"{SAFE} The frames wait here."):
         return
-    job = last_ended([CHOOSE], project=str(project.path))
+    job = last_ended([CHOOSE], project=str(project.path), owner=current_user())
     if job is not None and job.state == "failed" and st.session_state.get("choose-failure-seen") != job.id:
         st.error(f"{plain(job.error or 'Something went wrong.')}", icon=":material/error:")
         st.button("Dismiss", key=f"choose-failed-{job.id}", on_click=_failure_seen, args=(job.id,), type="tertiary")

@@ -67,8 +67,8 @@ def take_green_line_away() -> None:
 
 def _went_on(project: Project, number: int) -> bool:
     """Say whether the user has started another job of this page since."""
-    later = jobs().list(project=str(project.path), limit=30)
-    return any(job.id > number and job.kind in _STARTED_HERE and job.owner == current_user() for job in later)
+    newest = jobs().list(project=str(project.path), owner=current_user(), kinds=_STARTED_HERE, limit=1)
+    return any(job.id > number for job in newest)
 
 
 def _undo(project: str, round_id: str) -> None:
@@ -76,16 +76,19 @@ def _undo(project: str, round_id: str) -> None:
     try:
         opened = Project.open(project)
         report = undo_round(opened, round_id)
-        board = restore_board(opened, round_id)
     except CastleError as error:
         st.session_state["undo-note"] = str(error)
         return
     stay = sum(len(frames) for frames in report.labelled.values())
-    st.session_state["undo-note"] = f"{counted(report.n_removed, 'frame')} taken back." + (
+    note = f"{counted(report.n_removed, 'frame')} taken back." + (
         f" {counted(stay, 'labelled frame')} stayed." if stay else ""
     )
-    if board is not None:
-        st.session_state["undo-note"] += " The board waits again, as it was."
+    try:
+        if restore_board(opened, round_id) is not None:
+            note += " The board waits again, as it was."
+    except CastleError as error:  # the frames are taken back all the same, and the note must say so
+        note += f" The board does not come back: {error}"
+    st.session_state["undo-note"] = note
 
 
 def rounds_panel(project: Project) -> None:

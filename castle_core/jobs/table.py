@@ -121,6 +121,7 @@ class JobTable:
         project: str | Path | None = None,
         owner: str | None = None,
         states: Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
         limit: int = 100,
     ) -> list[Job]:
         """Return the newest jobs first, at most `limit`, filtered where a filter is given.
@@ -143,6 +144,9 @@ class JobTable:
                 raise JobError(f"Jobs have no state {unknown[0]!r}; there are {', '.join(STATES)}.")
             conditions.append(f"state IN ({', '.join('?' * len(states))})")
             values.extend(states)
+        if kinds is not None:
+            conditions.append(f"kind IN ({', '.join('?' * len(kinds))})")
+            values.extend(kinds)
         query = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?"
         return [job_from_row(row) for row in self.database.read(query, (*values, limit))]
 

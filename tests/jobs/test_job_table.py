@@ -59,6 +59,10 @@ def test_list_filters_and_shows_the_newest_first(table):
     assert [job.id for job in table.list(owner="ann")] == [ids[2], ids[0]]
     assert [job.id for job in table.list(states=["queued"])] == [ids[2], ids[1]]
     assert [job.id for job in table.list(limit=1)] == [ids[2]]
+    other = submit(table, kind="refuse")
+    assert [job.id for job in table.list(kinds=["talk"], limit=2)] == [ids[2], ids[1]]  # others do not use it up
+    assert [job.id for job in table.list(kinds=["refuse", "stumble"])] == [other]
+    assert table.list(kinds=[]) == []
     assert table.list(project="/other") == []
 
 

@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 from conftest_pages import board_of
 
-from castle_core.boards import list_boards, save_board
+from castle_core.boards import list_boards, save_board, write_board
 from castle_core.frames import export_frames, new_round
 from castle_core.jobs import JobTable
 from castle_core.jobs.ledger import Ledger
 from castle_core.projects import Project
 from ui.source_choice import HARD, VIDEOS, ZIPS
+from ui.words import plain
+
+
+ME = "test@example.com"  # as whom AppTest runs the page
 
 
 def labels(elements):
@@ -114,16 +118,51 @@ def test_rounds_are_undone_and_single_frames_removed(run, project):
     assert not list(project.frames_folder("walk").glob("*.png"))
 
 
-def test_a_failed_job_is_told_at_its_place(run, project):
-    table = JobTable()
-    number = table.submit("choose_frames", project=str(project.path), settings={}, owner="local", title="Choose")
-    table.cancel(number, by="local")
+def test_undo_says_what_was_taken_back_where_the_board_cannot_come_back(run, project):
+    board_of(project, [5, 30])
+    write_board(project, "b1")
+    (copy,) = project.path.rglob("written/b1.json")
+    copy.write_text("{", encoding="utf-8")
     at = run("mice")
+    next(button for button in at.button if button.label == "Take back what local wrote").click().run()
     assert not at.exception
+    assert not project.selected("walk")
+    (note,) = [text.value for text in at.info if "taken back" in text.value]
+    assert note.startswith(plain("2 frames taken back. The board does not come back: "))
+    assert plain("b1.json") in note
+
+
+def test_a_failed_job_is_told_at_its_place_to_who_started_it(run, project):
+    table = JobTable()
+    ledger = Ledger(table)
+    for owner in (ME, "ana"):
+        number = table.submit("choose_frames", project=str(project.path), settings={}, owner=owner, title="Choose")
+        assert ledger.begin_next("cpu", "w") is not None
+        ledger.end(number, 1, "failed", error=f"No frames of {owner}'s video can be read.")
+    at = run("mice")
+    assert [text.value for text in at.main.error] == [f"No frames of {ME}'s video can be read."]
+    next(button for button in at.button if button.label == "Dismiss").click().run()
+    assert not at.main.error
+
+
+def test_remove_names_who_uploaded_the_video(run, project):
+    table = JobTable()
+    ledger = Ledger(table)
+
+    def question(owner):
+        settings = {"path": "/gone/1.part", "name": "walk.mp4"}
+        number = table.submit("check_upload", project=str(project.path), settings=settings, owner=owner)
+        assert ledger.begin_next("cpu", "w") is not None
+        ledger.end(number, 1, "finished", result={})
+        (text,) = [each.value for each in run("mice").markdown if each.value.startswith("Take **walk.mp4** out")]
+        return text
+
+    assert "**ana** uploaded it." in question("ana")
+    assert "uploaded it" not in question(ME)
 
 
 def test_the_green_line_goes_with_the_next_action(run, project):
-    def write(frame, owner="test@example.com"):  # as whom AppTest runs the page
+    def write(frame, owner=ME):
         done = export_frames(project, "walk", [frame], context=0, round_info=new_round("kmeans", who=owner))
         number = table.submit("choose_frames", project=str(project.path), settings={}, owner=owner)
         assert ledger.begin_next("cpu", "w") is not None

@@ -67,8 +67,8 @@ def export_panel(look: Look) -> None:
 
 def _written(look: Look) -> None:
     """Say how the last export of this file ended, with links to what it wrote."""
-    done = jobs().list(project=str(look.project.path), limit=200)
-    ours = [job for job in done if job.kind == JOB and job.settings.get("file") == look.file.relative]
+    done = jobs().list(project=str(look.project.path), kinds=[JOB], limit=200)
+    ours = [job for job in done if job.settings.get("file") == look.file.relative]
     job = max(ours, key=lambda job: job.id, default=None)
     if job is None:
         return

@@ -104,7 +104,7 @@ def export_button(
     path = str(project.path)
     settings: dict[str, Any] = {"format": name, "view": view}
     settings |= {"model": model, "threshold": threshold} if model else {}
-    mine = [job for job in jobs().list(project=path, limit=200) if job.kind == EXPORT and job.settings == settings]
+    mine = [job for job in jobs().list(project=path, kinds=[EXPORT], limit=200) if job.settings == settings]
     active = next((job for job in mine if job.state in ACTIVE), None)
     if active is not None:
         _bar(active.id)

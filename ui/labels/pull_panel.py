@@ -93,7 +93,7 @@ def _outcome(job: "Job") -> None:
 
 def labelling_panel(project: Project) -> None:
     """Show how far labelling was at the last pull, by video, every remark, and how good the pre-labels were."""
-    done = [job for job in jobs().list(project=str(project.path), limit=100) if job.kind == PULL and job.result]
+    done = [job for job in jobs().list(project=str(project.path), kinds=[PULL]) if job.result]
     job = max(done, key=lambda job: job.id, default=None)
     if job is None or job.result is None:
         return

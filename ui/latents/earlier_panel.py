@@ -14,7 +14,7 @@ from ui.server import jobs
 
 def earlier_settings(project: Project) -> None:
     """Offer the settings of earlier runs."""
-    runs = [job for job in jobs().list(project=str(project.path), limit=100) if job.kind == KIND][:12]
+    runs = jobs().list(project=str(project.path), kinds=[KIND], limit=12)
     if not runs:
         return
     with st.expander("Settings of another run", icon=":material/history:"):

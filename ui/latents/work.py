@@ -22,8 +22,8 @@ FRAME = "run_frame"
 
 def newest(project: Project, kind: str, settings: Mapping[str, Any] | None = None) -> "Job | None":
     """Return the newest job of a kind, with exactly these settings where given."""
-    for job in jobs().list(project=str(project.path), limit=300):
-        if job.kind == kind and (settings is None or job.settings == settings):
+    for job in jobs().list(project=str(project.path), kinds=[kind], limit=300):
+        if settings is None or job.settings == settings:
             return job
     return None
 

@@ -38,8 +38,8 @@ def _one(project: Project, upload: Upload, video: VideoEntry) -> None:
     path = uploads.received_path(project, upload)
     tried = [
         job
-        for job in jobs().list(project=str(project.path), limit=200)
-        if job.kind == IMPORT and job.settings.get("file") == str(path)
+        for job in jobs().list(project=str(project.path), kinds=[IMPORT], limit=200)
+        if job.settings.get("file") == str(path)
     ]
     job = max(tried, key=lambda each: each.id, default=None)
     with st.container(border=True, key=f"mask-upload-{upload.id}"):

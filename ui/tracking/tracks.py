@@ -60,7 +60,7 @@ def read_unread(project: Project, stems: Sequence[str]) -> None:
     """Have masks read that are not known yet, and show how far that is; a file that cannot be read is tried once."""
     path = str(project.path)
     wanted = {"videos": sorted(stems)}
-    tried = [job for job in jobs().list(project=path, limit=100) if job.kind == READ and dict(job.settings) == wanted]
+    tried = [job for job in jobs().list(project=path, kinds=[READ]) if dict(job.settings) == wanted]
     if not watched([READ], project=path) and not any(job.state == "failed" for job in tried):
         jobs().submit(
             READ,
