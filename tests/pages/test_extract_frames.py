@@ -13,7 +13,6 @@ from castle_core.projects import Project
 from ui.source_choice import HARD, VIDEOS, ZIPS
 from ui.words import plain
 
-
 ME = "test@example.com"  # as whom AppTest runs the page
 
 
