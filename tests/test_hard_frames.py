@@ -279,6 +279,18 @@ def test_the_job_makes_a_board(project):
     assert all(entry.frame_index >= 60 for entry in board.entries if entry.video == "mouse_day1")
     assert board.video("mouse_day1").ranges == ((60, 240),)
     assert all(entry.reason for entry in board.entries)
+    predictions = load_predictions(project / f"models/{ERRING_MODEL}/video_preds/mouse_day2.csv")
+    shown = {(entry.video, entry.frame_index) for entry in board.entries}
+    shown |= {(entry.video, other.frame_index) for entry in board.entries for other in entry.alternatives}
+    assert {(stem, int(frame)) for stem, frames in board.points.items() for frame in frames} == shown
+    assert board.keypoints == predictions.keypoints
+    entry = next(entry for entry in board.entries if entry.video == "mouse_day2")
+    expected = {
+        name: pytest.approx(tuple(point), abs=0.051)
+        for name, point in zip(predictions.keypoints, predictions.xy[entry.frame_index], strict=True)
+        if np.isfinite(point).all()
+    }
+    assert board.points_of(entry.video, entry.frame_index) == expected
     discard_board(opened, done["board"])
     with pytest.raises(ConfigError, match="has no setting 'speed'"):
         suggest(QUIET, project=str(project), owner="", model=ERRING_MODEL, videos=[], settings={"speed": 1})

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from castle_core import machine as machine_module
+from castle_core.boards import Board, BoardVideo, Entry
 from castle_core.errors import ProjectError
 from castle_core.frame_zip import frame_files, stream_zip
+from castle_core.label_studio.labels_config import colours
 from castle_core.machine import clock, look_at_machine, parse_gpus, readable_size, readable_time
 from castle_core.recent import recent_projects, remember_project
 from castle_core.score_sheet import LIKELIHOOD_STEPS, N_BINS, Scored, load_sheet, make_sheet, save_sheet
 from castle_core.scores import Score, spread_of
-from castle_core.timeline import outline, time_knots
+from castle_core.timeline import Timeline, outline, time_knots
 from castle_core.trims import Part, Skip, Trims, merged
+from ui.board_view import sections
 from ui.words import prose
 
 
@@ -49,6 +52,23 @@ def test_outline_keeps_peaks_and_knots_keep_times():
     back = np.interp(np.arange(3000), knots[:, 0], knots[:, 1])
     durations = np.append(np.diff(times), np.median(np.diff(times)))
     assert np.all(np.abs(back - (times - times[0])) <= 0.25 * durations + 1e-5)
+
+
+def test_a_board_shows_the_models_points_inside_the_picture():
+    video = BoardVideo("walk", "walk.mp4", 60, 6.0, 10.0)
+    points = {"walk": {"5": [[64.0, 12.0], [None, None], [-3.0, 7.0]]}}
+    entries = (Entry(0, "walk", 5, 0.5), Entry(1, "walk", 9, 0.9, "added by hand"))
+    board = Board("b", "", "", {}, (video,), entries, keypoints=("nose", "paw", "tail"), points=points)
+    timeline = Timeline(60, 10.0, 128, 48, (), ((0, 0.0), (59, 5.9)), True)
+
+    def shown(timeline):
+        (section,) = sections(
+            board, timeline=lambda _: timeline, labelled=lambda _: (), picture=lambda stem, frame, width: ""
+        )
+        return [entry["points"] for entry in section["entries"]]
+
+    assert shown(timeline) == [[[0.5, 0.25, colours(3)[0], "nose"]], []]
+    assert shown(None) == [[], []]  # until the size of the picture is known
 
 
 def test_score_sheet_counts_as_the_selection_does(tmp_path):

@@ -1,6 +1,7 @@
 """The board: chosen frames that wait for a look, before anything is written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -84,9 +85,17 @@ def _board(project: Project, board_id: str) -> None:
         job.settings.get("board") == board_id for job in watched([WRITE], project=str(project.path))
     )
     _foot(project, board, writing, top=True)
+    shown = board
+    if board.keypoints and not st.toggle(
+        "Show the model's points",
+        value=True,
+        key="show-points",
+        help="Where the model sees each keypoint. Look closer at a frame and point at a dot for its name.",
+    ):
+        shown = replace(board, points={})
     operations = gallery(
         sections(
-            board,
+            shown,
             timeline=lambda stem: timeline_of(project, stem),
             labelled=lambda stem: labelled_frames(project, stem),
             picture=picture(project),

@@ -6,6 +6,7 @@ from typing import Any
 
 from castle_core.boards import Board, BoardVideo, Entry, add_frame, set_state, swap_frame
 from castle_core.errors import CastleError, ProjectError
+from castle_core.label_studio.labels_config import colours
 from castle_core.machine import clock
 from castle_core.projects import Project
 from castle_core.timeline import Timeline
@@ -45,6 +46,7 @@ def _section(
     ranges = video.ranges or ((0, video.n_frames),)
     used = {(entry.video, entry.frame_index) for entry in board.entries}
     with_labels = set(labelled)
+    shades = dict(zip(board.keypoints, colours(len(board.keypoints)), strict=True))
     return {
         "stem": video.stem,
         "title": video.name,
@@ -69,11 +71,25 @@ def _section(
                 "state": entry.state,
                 "swap": _has_other(entry, used),
                 "src": picture(entry.video, entry.frame_index, 320),
+                "points": _points(board, entry, timeline, shades),
             }
             for entry in board.entries
             if entry.video == video.stem
         ],
     }
+
+
+def _points(board: Board, entry: Entry, timeline: Timeline | None, shades: Mapping[str, str]) -> list[list[Any]]:
+    """Return the model's points that lie in the picture, as the gallery draws them."""
+    if timeline is None:
+        return []
+    shares = {
+        name: (x / timeline.width, y / timeline.height)
+        for name, (x, y) in board.points_of(entry.video, entry.frame_index).items()
+    }
+    return [
+        [round(x, 4), round(y, 4), shades[name], name] for name, (x, y) in shares.items() if 0 <= x <= 1 and 0 <= y <= 1
+    ]
 
 
 def _has_other(entry: Entry, used: set[tuple[str, int]]) -> bool:

@@ -1,6 +1,6 @@
 """Boards: frames that were chosen and wait for somebody to keep, drop or swap them before anything is written."""
 
-from castle_core.boards.board import Alternative, Board, BoardVideo, Entry, State
+from castle_core.boards.board import Alternative, Board, BoardVideo, Entry, Point, State
 from castle_core.boards.shelf import (
     Written,
     add_frame,
@@ -21,6 +21,7 @@ __all__ = [
     "Board",
     "BoardVideo",
     "Entry",
+    "Point",
     "State",
     "Written",
     "add_frame",

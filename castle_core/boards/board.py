@@ -1,12 +1,13 @@
 """One board as a value: what is on it, and the edits as functions from board to board."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from castle_core.errors import ConfigError, ProjectError, SelectionError
 
 State = Literal["keep", "drop", "pin"]
+Point = Sequence[float | None]  # x, y in pixels of the video; None where the model has no position
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,11 @@ class Board:
         Counts the edits.
     writing_by : str
         Who is writing it to disk at the moment; empty for nobody. Where the writer has died, `load_board` knows.
+    keypoints : tuple of str
+        Names of what the model predicts, where hard frames were looked for; else empty.
+    points : mapping
+        Stem → frame index (as text) → a `Point` for each keypoint: what the model predicts on the frames of the board
+        and on those that may take their place.
     """
 
     id: str
@@ -122,6 +128,15 @@ class Board:
     context: int = 2
     revision: int = 0
     writing_by: str = ""
+    keypoints: tuple[str, ...] = ()
+    points: Mapping[str, Mapping[str, Sequence[Point]]] = field(default_factory=dict)
+
+    def points_of(self, video: str, frame_index: int) -> dict[str, tuple[float, float]]:
+        """Return where the model sees each keypoint of a frame, in pixels; those without a position are left out."""
+        found = self.points.get(video, {}).get(str(frame_index), ())
+        return {
+            name: (x, y) for name, (x, y) in zip(self.keypoints, found, strict=False) if x is not None and y is not None
+        }
 
     def entry(self, entry_id: int) -> Entry:
         """Return the entry of this id; `ProjectError` if there is none."""
@@ -220,7 +235,8 @@ class Board:
 
     def to_json(self) -> dict[str, Any]:
         """Return the board as JSON values."""
-        return {"format": 1, **asdict(self)}
+        # `asdict` copies number by number, which takes its time where there are many points
+        return {"format": 1, **asdict(replace(self, points={})), "points": self.points}
 
 
 def board_from_json(value: Mapping[str, Any]) -> Board:
@@ -241,9 +257,19 @@ def board_from_json(value: Mapping[str, Any]) -> Board:
             for entry in value["entries"]
         )
         fields = {key: item for key, item in value.items() if key != "format"}
-        return Board(**(fields | {"videos": videos, "entries": entries, "warnings": tuple(value["warnings"])}))
-    except (KeyError, TypeError, ValueError) as error:
+        fields |= {"videos": videos, "entries": entries, "warnings": tuple(value["warnings"])}
+        return Board(**(fields | {"keypoints": tuple(value.get("keypoints", ())), "points": _points(value)}))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ProjectError(f"A waiting board is damaged ({error}). Discard it and choose the frames again.") from error
+
+
+def _points(value: Mapping[str, Any]) -> Mapping[str, Mapping[str, Sequence[Point]]]:
+    points: Mapping[str, Mapping[str, Sequence[Point]]] = value.get("points", {})
+    for frames in points.values():
+        for each in frames.values():
+            if any(len(point) != 2 for point in each):
+                raise ValueError("a point has two numbers")
+    return points
 
 
 def _pairs(ranges: Iterable[Iterable[int]]) -> tuple[tuple[int, int], ...]:

@@ -1,10 +1,11 @@
 """The job that finds the frames a model finds hard, and puts them on a board or straight to disk."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from castle_core import boards
-from castle_core.boards import Alternative, Board, BoardVideo, Entry
+from castle_core.boards import Alternative, Board, BoardVideo, Entry, Point
 from castle_core.errors import ConfigError
 from castle_core.frames import new_id
 from castle_core.frames.record import utc_now
@@ -169,6 +170,11 @@ def _make_board(
         entries = [entry for entry in pinned if entry.video in stems]
         for stem, source, selection in zip(stems, sources, selections, strict=True):
             entries += _entries(stem, source, selection)
+        points = {
+            stem: _points(source, [entry for entry in entries if entry.video == stem])
+            for stem, source in zip(stems, sources, strict=True)
+        }
+        keypoints = sources[0].predictions.keypoints
     entries.sort(key=lambda entry: (stems.index(entry.video), entry.frame_index))
     many = len(stems) > 1
     warnings = [
@@ -196,7 +202,24 @@ def _make_board(
         method="hard",
         seed=config.seed,
         context=context,
+        keypoints=keypoints,
+        points=points,
     )
+
+
+def _points(source: "Source", entries: Sequence[Entry]) -> dict[str, list[Point]]:
+    """Return what the model predicts on the frames of a video that are, or may come, on the board."""
+    xy = source.predictions.xy
+    wanted = {entry.frame_index for entry in entries}
+    wanted |= {other.frame_index for entry in entries for other in entry.alternatives}
+    return {
+        str(frame_index): [
+            [round(x, 1), round(y, 1)] if math.isfinite(x) and math.isfinite(y) else [None, None]
+            for x, y in xy[frame_index].tolist()
+        ]
+        for frame_index in sorted(wanted)
+        if frame_index < len(xy)
+    }
 
 
 def _board_video(project: Project, stem: str, source: "Source", selection: "HardSelection") -> BoardVideo:

@@ -98,6 +98,28 @@ _edit = st.one_of(
 )
 
 
+def test_a_models_points_survive_json_and_swaps():
+    points = {"mouse": {"20": [[1.5, 2.0], [None, None]], "21": [[3.0, 4.0], [5.0, 6.0]]}}
+    board = replace(_board(), keypoints=("nose", "tail"), points=points)
+    again = board_from_json(json.loads(json.dumps(board.to_json())))
+    assert again == board
+    assert again.points_of("mouse", 20) == {"nose": (1.5, 2.0)}
+    swapped = again.swapped(1)
+    assert swapped.entry(1).frame_index == 21
+    assert swapped.points_of("mouse", 21) == {"nose": (3.0, 4.0), "tail": (5.0, 6.0)}
+    assert swapped.points_of("mouse", 5) == {}
+    assert swapped.points_of("rat", 20) == {}
+
+
+def test_boards_of_before_have_no_points_and_damaged_ones_are_said():
+    value = _board().to_json()
+    del value["keypoints"], value["points"]
+    assert board_from_json(value) == _board()
+    for wrong in ({"mouse": {"5": [[1.0]]}}, {"mouse": {"5": [3]}}, {"mouse": [1]}, [1]):
+        with pytest.raises(ProjectError, match="A waiting board is damaged"):
+            board_from_json(value | {"points": wrong})
+
+
 @settings(max_examples=40, deadline=None)
 @given(edits=st.lists(_edit, max_size=12))
 def test_any_edits_keep_frames_distinct_and_survive_json(edits):

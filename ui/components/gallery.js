@@ -126,6 +126,20 @@ function overlay(tile, points) {
   }
   shot.insertBefore(box, shot.querySelector(".mark"));
 }
+// The same over the large picture, which keeps its shape in a box of another one: so does the drawing.
+function overlayLarge(canvas, aspect, points) {
+  canvas.querySelector(".points")?.remove();
+  if (!points?.length) return;
+  const [width, height] = aspect.split("/").map(Number);
+  const box = svg("svg", {class: "points", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true"});
+  for (const [x, y, colour, name] of points) {
+    const dot = svg("circle", {cx: x * width, cy: y * height, r: width / 160, fill: colour, style: `stroke-width:${width / 640}`});
+    dot.append(svg("title", {}));
+    dot.lastChild.textContent = name;
+    box.append(dot);
+  }
+  canvas.append(box);
+}
 function newTile(root, me) {
   const face = make("button", {type: "button", className: "tile"},
     make("span", {className: "shot", style: "display:block"}, make("img", {loading: "lazy", decoding: "async"}), make("span", {className: "mark"})),
@@ -267,6 +281,7 @@ function showLarge(root, me) {
   const s = me.open.tile ? tile._s : me.open.section, frame = me.open.tile ? tile._e.frame : me.open.frame;
   const known = me.open.tile ? tile._e : null, state = known && stateOf(me, known);
   const src = known?.large ?? frameUrl(s.large, frame), img = dialog.querySelector("img");
+  overlayLarge(dialog.querySelector(".canvas"), s.aspect, known?.points);
   if (img.getAttribute("src") !== src) img.src = src;
   img.alt = `${s.title}, frame ${frame}`;
   dialog.setAttribute("aria-label", img.alt);
