@@ -17,6 +17,10 @@ from steps import (
     write,
 )
 
+from castle_core.boards import list_boards
+from castle_core.predictions import load_predictions
+from castle_core.projects import Project
+
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
@@ -201,6 +205,44 @@ def test_zip_with_three_problems(page, app, tmp_path):
     assert names == [f"img{index:08d}.png" for index in range(10, 15)]
 
 
+def assert_points_on_the_animal(page, tiles, project):
+    """The model's points lie where its table says, on a tile and in the large picture, and can be switched off."""
+    opened = Project.open(project)
+    (board,) = list_boards(opened)
+    entry = board.entries[0]
+    table = project / "models" / board.settings["model"] / "video_preds" / f"{entry.video}.csv"
+    predictions = load_predictions(table)
+    xy = dict(zip(predictions.keypoints, predictions.xy[entry.frame_index].tolist(), strict=True))
+    with opened.open_video(entry.video) as video:
+        size = video.info.width, video.info.height
+    expect(tiles.first.locator("b")).to_have_text(f"frame {entry.frame_index}")
+
+    def compare(picture, dots):
+        width, height = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+        box = picture.bounding_box()
+        scale = min(box["width"] / width, box["height"] / height)  # the picture keeps its shape in the box
+        left = box["x"] + (box["width"] - scale * width) / 2
+        top = box["y"] + (box["height"] - scale * height) / 2
+        inside = {name: at for name, at in xy.items() if 0 <= at[0] <= size[0] and 0 <= at[1] <= size[1]}
+        assert set(dots.locator("title").all_text_contents()) == set(inside)
+        for dot in dots.all():
+            at, where = dot.bounding_box(), inside[dot.text_content()]
+            shown = (at["x"] + at["width"] / 2 - left, at["y"] + at["height"] / 2 - top)
+            expected = [value * scale * width / size[0] for value in where]
+            assert shown == pytest.approx(expected, abs=1.5)
+
+    compare(tiles.first.locator("img"), tiles.first.locator(".points circle"))
+    tiles.first.hover()
+    tiles.first.get_by_title("Look closer").click()
+    large = page.locator("dialog img.large")
+    until(lambda: large.evaluate("image => image.complete && image.naturalWidth > 0"), "the large picture")
+    compare(large, page.locator("dialog .points circle"))
+    page.get_by_role("button", name="Close", exact=True).click()
+    page.get_by_text("Show the model's points").click()
+    expect(page.locator(".board li .points")).to_have_count(0)
+    expect(tiles).to_have_count(len(board.entries))
+
+
 def test_hard_frames_of_two_videos_and_undo(page, app, small_demo):
     open_project(page, app, "small-demo")
     before = {stem: selected(small_demo, stem) for stem in ("mouse_day1", "mouse_day2")}
@@ -212,6 +254,7 @@ def test_hard_frames_of_two_videos_and_undo(page, app, small_demo):
     tiles = wait_for_board(page)
     expect(tiles).to_have_count(8)
     expect(page.locator(".board section")).to_have_count(2)
+    assert_points_on_the_animal(page, tiles, small_demo)
     write(page, 8)
     after = {stem: selected(small_demo, stem) for stem in before}
     assert sum(map(len, after.values())) == sum(map(len, before.values())) + 8
