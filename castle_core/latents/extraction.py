@@ -22,6 +22,7 @@ from castle_core.latents.npz import write_latents, write_missing_sidecar
 from castle_core.latents.opening import OpenVideo, open_for_latents
 from castle_core.latents.plan import Output, keep_both_path, look_at_existing, metadata_of, replace_keeping
 from castle_core.latents.shards import Work, run_shard
+from castle_core.machine import readable_size
 from castle_core.preprocess import DECODE_ERROR, NOT_REQUESTED, OK, STATUS_NAMES
 from castle_core.progress import QUIET, Task
 from castle_core.projects import Project
@@ -165,13 +166,13 @@ def _check_space(work: Work, project: Project, task: Task) -> None:
         if output.pooling == "none":
             n_rows, row_bytes = len(work.wanted), work.row_bytes(output)
             numbers = int(np.prod(work.row_shape(output)))
-            size = f"{n_rows * row_bytes / 1e9:.2f} GB"
+            size = readable_size(n_rows * row_bytes)
             task.log(f"  {output.path.name} will hold {n_rows} maps of {numbers} numbers: {size}")
     needed = work.bytes_needed()
     free = shutil.disk_usage(project.path).free
     if needed > free:
         raise ProjectError(
-            f"The results need {needed / 1e9:.1f} GB while they are made, {free / 1e9:.1f} GB are free in "
+            f"The results need {readable_size(needed)} while they are made, {readable_size(free)} are free in "
             f"{project.path}. Free some space, or ask for fewer frames or no feature map."
         )
 
