@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from castle_core.hdf5 import keep_little
+
 _AHEAD = 8 << 20
-_CACHE = 2 << 20  # of HDF5 for names and places: by default up to 32 MB, for files with many data sets
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -41,10 +42,7 @@ class ReservedFile:
         with open(path, "wb") as beginning:
             _allocate(beginning.fileno(), 0, _AHEAD)
         self.file: Any = h5py.File(path, "w")
-        cache = self.file.id.get_mdc_config()
-        cache.set_initial_size, cache.initial_size = True, _CACHE // 2
-        cache.min_size, cache.max_size = _CACHE // 4, _CACHE
-        self.file.id.set_mdc_config(cache)
+        keep_little(self.file)
         self._descriptor = os.open(path, os.O_RDWR)
         self._size = 0
         self._room = -1

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 import zlib
+from array import array
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from castle_core.errors import RoiError
+from castle_core.hdf5 import open_hdf5
 
 if TYPE_CHECKING:
     from castle_core.projects import Project
@@ -86,22 +88,18 @@ class MaskFile:
     """
 
     def __init__(self, path: Path) -> None:
-        import h5py
-
         self.path = path
         if not path.is_file():
             raise RoiError(f"There are no tracked ROIs at {path}. Track them first (or import CASTLE's mask_list.h5).")
         try:
-            self._file = h5py.File(path, "r", locking=False)
+            self._file = open_hdf5(path)
         except OSError as error:
             raise RoiError(
                 f"{path} cannot be read as HDF5 ({error}). It may be half-written; track the video again."
             ) from error
-        names = [name for name in self._file if name.isascii() and name.isdigit() and name == str(int(name))]
-        self.frame_indices = np.array(sorted(int(name) for name in names), dtype=np.int64)
+        self.frame_indices = _frame_indices(self._file)
         self._stamp = _stamp(path)
-        self._frames = set(self.frame_indices.tolist())
-        if not self._frames:
+        if not len(self.frame_indices):
             self._file.close()
             raise RoiError(f"{path} holds no masks. Track the video again.")
         try:
@@ -119,6 +117,10 @@ class MaskFile:
         self._reads = 0
         self._background: set[bytes] = set()
         self._userblock = self._file.userblock_size
+
+    def _has(self, frame_index: int) -> bool:
+        place = int(np.searchsorted(self.frame_indices, frame_index))
+        return place < len(self.frame_indices) and int(self.frame_indices[place]) == frame_index
 
     def _scalar(self, name: str, default: int) -> int:
         return int(self._file[name][()]) if name in self._file else int(default)
@@ -144,7 +146,7 @@ class MaskFile:
         """
         import h5py
 
-        if frame_index not in self._frames:
+        if not self._has(frame_index):
             return None
         self._reads += 1
         if self._reads % _READS_BEFORE_REOPENING == 0:
@@ -171,12 +173,10 @@ class MaskFile:
         return np.asarray(mask)
 
     def _reopen(self) -> None:
-        import h5py
-
         self.check_unchanged()
         self._file.close()
         try:
-            self._file = h5py.File(self.path, "r", locking=False)
+            self._file = open_hdf5(self.path)
         except OSError as error:
             raise RoiError(f"{self.path} cannot be read any more ({error}). Is the drive still there?") from error
 
@@ -239,6 +239,18 @@ def _read_chunks(file: Any, data: Any, shape: tuple[int, int], background: set[b
         place = mask[top : top + high, left : left + wide]
         place[...] = tile[: place.shape[0], : place.shape[1]]
     return mask
+
+
+def _frame_indices(file: Any) -> npt.NDArray[np.int64]:
+    """Return the frames that have a data set, ascending; in a long file, names take more memory than numbers."""
+    found = array("q")
+
+    def add(name: bytes) -> None:
+        if name.isdigit() and (len(name) == 1 or not name.startswith(b"0")) and len(name) < 19:
+            found.append(int(name))
+
+    file.id.links.iterate(add)
+    return np.sort(np.frombuffer(found, np.int64)) if found else np.empty(0, np.int64)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

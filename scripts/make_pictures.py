@@ -18,6 +18,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from castle_core.demo import ERRING_MODEL
 from castle_core.zips import EXAMPLE_NAME, example_zip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,7 @@ ARGUMENTS = [
 VIEW = {"width": 1440, "height": 960}
 NARROW = {"width": 400, "height": 900}
 READY_SECONDS = 90
+SECOND = "demo-models"  # a project of its own, so that each board is the only one that waits
 JOB_MS = 180_000
 
 
@@ -102,6 +104,27 @@ def tour(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) 
     page.mouse.move(0, 0)
     page.wait_for_timeout(2000)  # the gallery asks for its thumbnails when it comes into sight
     picture(page, pictures / f"board-{theme}.png")
+
+
+def hard_frames(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) -> None:
+    """Choose the frames that the demo's erring model finds hard (once), and take a picture of their board."""
+    page.goto(f"{address}/?project={SECOND}")
+    page.get_by_text("Automatically extract frames using a given model").first.click()
+    page.get_by_text("frames are hard").wait_for(timeout=JOB_MS)
+    page.get_by_role("combobox", name="Model").first.click()
+    page.get_by_role("option", name=ERRING_MODEL).click()
+    settle(page)
+    page.get_by_text("frames are hard").wait_for(timeout=JOB_MS)
+    if choose:
+        page.get_by_role("button", name="Extract frames").last.click()
+    board = page.get_by_role("heading", name="Look at the frames")
+    board.wait_for(timeout=JOB_MS)
+    settle(page)
+    board.evaluate("element => element.scrollIntoView({block: 'start'})")
+    page.mouse.move(0, 0)
+    page.locator(".board li .points").first.wait_for()
+    page.wait_for_timeout(2000)  # the gallery asks for its thumbnails when it comes into sight
+    picture(page, pictures / f"hard-{theme}.png")
 
 
 def zip_report(page: Page, address: str, pictures: Path, theme: str, example: Path, *, upload: bool) -> None:
@@ -209,6 +232,7 @@ def main() -> None:
         state.mkdir(mode=0o700)
         demo = [CASTLE, "demo", str(home / "demo"), "--seconds", str(options.seconds)]
         subprocess.run(demo, check=True, cwd=ROOT)
+        shutil.copytree(home / "demo", home / SECOND)
         extract_latents(home)
         with served(home, state) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
@@ -217,6 +241,7 @@ def main() -> None:
                 page = context.new_page()
                 try:
                     tour(page, address, options.out, theme, choose=theme == "light")
+                    hard_frames(page, address, options.out, theme, choose=theme == "light")
                     latents(page, address, options.out, theme, apply=theme == "light")
                     inspector(page, address, options.out, theme)
                     tracking(page, address, options.out, theme)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from castle_core.disk_reserve import ReservedFile
 from castle_core.errors import EncoderError
 from castle_core.files import atomic_path
+from castle_core.hdf5 import open_hdf5
 from castle_core.latents.npz import write_sidecar
 
 
@@ -55,8 +56,8 @@ def write_map(
     """
     with atomic_path(path, publish=publish) as temporary:
         try:
-            sums = _write_file(temporary, pieces, shape, status, metadata)
-            _read_back(temporary, sums)
+            rows, sums = _write_file(temporary, pieces, shape, status, metadata)
+            _read_back(temporary, rows, sums)
         except (RuntimeError, OSError) as error:
             if isinstance(error, OSError) and error.errno:
                 raise
@@ -70,9 +71,9 @@ def _write_file(
     shape: tuple[int, int, int, int],
     status: npt.NDArray[np.uint8],
     metadata: dict[str, Any],
-) -> dict[int, int]:
-    """Write everything; return a checksum of each row."""
-    sums = {}
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    """Write everything; return the rows that were written, and the checksum of each."""
+    written, sums = np.zeros(shape[0], bool), np.zeros(shape[0], np.uint32)
     with ReservedFile(path) as reserved:
         file = reserved.file
         latent = file.create_dataset("latent", shape, np.float16, chunks=(1, *shape[1:]), fillvalue=np.float16("nan"))
@@ -81,22 +82,21 @@ def _write_file(
                 row = np.ascontiguousarray(one, np.float16)
                 reserved.reserve(row.nbytes + 256)
                 latent[frame_index] = row
-                sums[frame_index] = zlib.crc32(row.data)
+                written[frame_index], sums[frame_index] = True, zlib.crc32(row.data)
         reserved.reserve(9 * shape[0])
         file["frame_index"] = np.arange(shape[0], dtype=np.int64)
         file["status"] = status.astype(np.uint8)
         file.attrs["metadata"] = json.dumps(metadata, ensure_ascii=False)
         file.flush()
-    return sums
+    rows = np.flatnonzero(written)
+    return rows, sums[rows]
 
 
-def _read_back(path: Path, sums: dict[int, int]) -> None:
+def _read_back(path: Path, rows: npt.NDArray[np.int64], sums: npt.NDArray[np.uint32]) -> None:
     """Compare every row with its checksum: HDF5 can lose writes to a full disk without a word."""
-    import h5py
-
-    with h5py.File(path, "r", locking=False) as file:
+    with open_hdf5(path) as file:
         latent = file["latent"]
-        for frame_index, expected in sums.items():
+        for frame_index, expected in zip(rows.tolist(), sums.tolist(), strict=True):
             if zlib.crc32(latent[frame_index].data) != expected:
                 raise OSError(errno.ENOSPC, f"row {frame_index} was lost")
 

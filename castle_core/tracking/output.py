@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from castle_core.errors import RoiError
 from castle_core.files import atomic_path, locked, make_folder
+from castle_core.hdf5 import open_hdf5
 from castle_core.latents.plan import replace_keeping
 from castle_core.mask_writer import MaskListWriter
 from castle_core.progress import Task
@@ -56,16 +57,14 @@ class _Source:
     """Masks of one file, opened again now and then: HDF5 keeps something of every data set in memory."""
 
     def __init__(self, path: Path) -> None:
-        import h5py
-
-        self._h5py, self._path, self._count = h5py, path, 0
-        self.file: Any = h5py.File(path, "r", locking=False)
+        self._path, self._count = path, 0
+        self.file: Any = open_hdf5(path)
 
     def used(self) -> Any:
         self._count += 1
         if self._count % _COPIES_BEFORE_REOPENING == 0:
             self.close()
-            self.file = self._h5py.File(self._path, "r", locking=False)
+            self.file = open_hdf5(self._path)
         return self.file
 
     def mask(self, frame_index: int) -> Mask:
