@@ -1,6 +1,7 @@
 // Shared by the Inspector's canvases: colours of codes, and of a value from 0 to 250.
 const NAMED = ["#0f766e", "#c2410c", "#4f46e5", "#a16207", "#be185d", "#0284c7", "#65a30d", "#7c3aed", "#dc2626", "#0d9488", "#ca8a04", "#db2777"];
-const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+// Dark violet would vanish in the dark theme: the ramp begins lighter.
+const RAMP = [[124, 77, 178], [75, 110, 180], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 function rgbOf(hex) { return [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)); }
 function codeColour(code, ramp) {
   if (code === 255) return [128, 128, 128];
