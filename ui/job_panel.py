@@ -1,6 +1,7 @@
 """Jobs in the side bar and on the pages: what runs, what waits, what failed, and Cancel."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -164,6 +165,8 @@ def _last_failed(project: str | None) -> None:
     last = max(ended, key=lambda job: (job.end_order or 0, job.id), default=None)
     if last is None or last.state != "failed" or st.session_state.get("failure-seen") == last.id:
         return
+    if last.kind == "check_upload" and not Path(str(last.settings.get("path"))).exists():
+        return  # that upload was dismissed: there is nothing to try again
     with st.container(border=True, key="failed-job"):
         st.markdown(f":red[:material/error:] **{plain(last.title or last.kind)}** failed  \n{plain(last.error or '')}")
         with st.container(horizontal=True, gap="small"):

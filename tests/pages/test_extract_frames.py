@@ -144,6 +144,26 @@ def test_a_failed_job_is_told_at_its_place_to_who_started_it(run, project):
     assert not at.main.error
 
 
+def test_the_failed_check_of_a_dismissed_upload_is_not_told_any_more(run, project, tmp_path):
+    table = JobTable()
+    part = tmp_path / "1.part"
+    part.write_bytes(b"")
+    settings = {"path": str(part), "name": "torn.mp4"}
+    number = table.submit(
+        "check_upload", project=str(project.path), settings=settings, owner=ME, title="Check torn.mp4"
+    )
+    ledger = Ledger(table)
+    assert ledger.begin_next("cpu", "w") is not None
+    ledger.end(number, 1, "failed", error="It cannot be read.")
+
+    def told():
+        return any("**Check it** failed" in text.value for text in run("mice").sidebar.markdown)
+
+    assert told()
+    part.unlink()
+    assert not told()
+
+
 def test_remove_names_who_uploaded_the_video(run, project):
     table = JobTable()
     ledger = Ledger(table)
