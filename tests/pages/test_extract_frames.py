@@ -149,9 +149,7 @@ def test_the_failed_check_of_a_dismissed_upload_is_not_told_any_more(run, projec
     part = tmp_path / "1.part"
     part.write_bytes(b"")
     settings = {"path": str(part), "name": "torn.mp4"}
-    number = table.submit(
-        "check_upload", project=str(project.path), settings=settings, owner=ME, title="Check torn.mp4"
-    )
+    number = table.submit("check_upload", project=str(project.path), settings=settings, owner=ME, title="Check it")
     ledger = Ledger(table)
     assert ledger.begin_next("cpu", "w") is not None
     ledger.end(number, 1, "failed", error="It cannot be read.")
