@@ -167,9 +167,9 @@ def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, sho
     assert not list((project / "labeled-data").glob("walk/*.png"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def small_demo(app):
-    """A demo project of 10 seconds, made before anybody looks."""
+    """A demo project of 10 seconds, new for each try: a board left by a failed one would be met by the next."""
     from castle_core.demo import make_demo
 
     make_demo(fresh(app, "small-demo"), seconds=10, size=(320, 240), seed=3, encoder=False)
@@ -205,6 +205,19 @@ def test_zip_with_three_problems(page, app, tmp_path):
     assert names == [f"img{index:08d}.png" for index in range(10, 15)]
 
 
+PICTURE_AND_DOTS = """(holder, selector) => {
+    const image = holder.querySelector(selector);
+    if (!image?.complete || !image.naturalWidth) return null;
+    const box = image.getBoundingClientRect();
+    const dots = [...holder.querySelectorAll(".points circle")].map(dot => {
+        const at = dot.getBoundingClientRect();
+        const middle = [at.x + at.width / 2 - box.x, at.y + at.height / 2 - box.y];
+        return [dot.querySelector("title").textContent, middle];
+    });
+    return {natural: [image.naturalWidth, image.naturalHeight], box: [box.width, box.height], dots};
+}"""
+
+
 def assert_points_on_the_animal(page, tiles, project):
     """The model's points lie where its table says, on a tile and in the large picture, and can be switched off."""
     opened = Project.open(project)
@@ -215,28 +228,29 @@ def assert_points_on_the_animal(page, tiles, project):
     xy = dict(zip(predictions.keypoints, predictions.xy[entry.frame_index].tolist(), strict=True))
     with opened.open_video(entry.video) as video:
         size = video.info.width, video.info.height
+    inside = {name: at for name, at in xy.items() if 0 <= at[0] <= size[0] and 0 <= at[1] <= size[1]}
     expect(tiles.first.locator("b")).to_have_text(f"frame {entry.frame_index}")
 
-    def compare(picture, dots):
-        width, height = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
-        box = picture.bounding_box()
-        scale = min(box["width"] / width, box["height"] / height)  # the picture keeps its shape in the box
-        left = box["x"] + (box["width"] - scale * width) / 2
-        top = box["y"] + (box["height"] - scale * height) / 2
-        inside = {name: at for name, at in xy.items() if 0 <= at[0] <= size[0] and 0 <= at[1] <= size[1]}
-        assert set(dots.locator("title").all_text_contents()) == set(inside)
-        for dot in dots.all():
-            at, where = dot.bounding_box(), inside[dot.text_content()]
-            shown = (at["x"] + at["width"] / 2 - left, at["y"] + at["height"] / 2 - top)
-            expected = [value * scale * width / size[0] for value in where]
-            assert shown == pytest.approx(expected, abs=1.5)
+    def compare(holder, selector):
+        # One look for picture and dots, after the picture has come: the page may still move while we ask.
+        def looked():
+            seen = holder.evaluate(PICTURE_AND_DOTS, selector)
+            return seen if seen and len(seen["dots"]) == len(inside) else None
 
-    compare(tiles.first.locator("img"), tiles.first.locator(".points circle"))
+        seen = until(looked, f"a picture with {len(inside)} points")
+        (width, height), box, shown = seen["natural"], seen["box"], dict(seen["dots"])
+        scale = min(box[0] / width, box[1] / height)  # the picture keeps its shape in the box
+        left, top = (box[0] - scale * width) / 2, (box[1] - scale * height) / 2
+        assert set(shown) == set(inside)
+        for name, (x, y) in inside.items():
+            expected = left + x * scale * width / size[0], top + y * scale * width / size[0]
+            assert shown[name] == pytest.approx(expected, abs=1.5), name
+
+    tiles.first.scroll_into_view_if_needed()
+    compare(tiles.first, "img")
     tiles.first.hover()
     tiles.first.get_by_title("Look closer").click()
-    large = page.locator("dialog img.large")
-    until(lambda: large.evaluate("image => image.complete && image.naturalWidth > 0"), "the large picture")
-    compare(large, page.locator("dialog .points circle"))
+    compare(page.locator("dialog[open]"), "img.large")
     page.get_by_role("button", name="Close", exact=True).click()
     page.get_by_text("Show the model's points").click()
     expect(page.locator(".board li .points")).to_have_count(0)
