@@ -144,7 +144,7 @@ def test_the_token_map_of_a_frame_and_what_is_like_a_patch(page, app, with_token
     patches.focus()
     page.keyboard.press("ArrowUp")
     expect(alike).not_to_have_attribute("alt", before)
-    assert alike.evaluate("i => i.complete && i.naturalWidth > 100")
+    until(lambda: alike.evaluate("i => i.complete && i.naturalWidth > 100"), "the picture of what is alike")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

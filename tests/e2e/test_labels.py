@@ -12,9 +12,9 @@ from castle_core.uploads import UploadStore
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def walking(app, short_film):
-    """A project with 40 labelled frames of an animal that walks and turns; in one its ears are exchanged."""
+    """A project, new for each try, with 40 labelled frames of an animal that walks; in one its ears are exchanged."""
     from castle_core.labels import Labels, update_project_labels
     from castle_core.projects import Project
     from castle_core.video.images import encode_png
