@@ -15,9 +15,9 @@ playwright = pytest.importorskip("playwright.sync_api")
 expect, Error = playwright.expect, playwright.Error
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def demo(app):
-    """A demo project of 150 frames without its masks; they are kept apart to compare with."""
+    """A demo project of 150 frames, new for each try, without its masks; they are kept apart to compare with."""
     from castle_core.demo import make_demo
     from castle_core.projects import Project
 
