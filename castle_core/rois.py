@@ -97,8 +97,12 @@ class MaskFile:
             raise RoiError(
                 f"{path} cannot be read as HDF5 ({error}). It may be half-written; track the video again."
             ) from error
-        self.frame_indices = _frame_indices(self._file)
         self._stamp = _stamp(path)
+        try:
+            self.frame_indices = _frame_indices(self._file)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            self._file.close()
+            raise RoiError(f"{path} is damaged ({error}). Track the video again.") from error
         if not len(self.frame_indices):
             self._file.close()
             raise RoiError(f"{path} holds no masks. Track the video again.")

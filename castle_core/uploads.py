@@ -189,6 +189,11 @@ class UploadStore:
         between = ".data" if upload.ending == ".json" else ""
         return self.folder / f"{upload.id}{between}{upload.ending}"
 
+    @staticmethod
+    def record_of(part: Path) -> Path:
+        """Return where an upload is described, from where its bytes are or were; it is gone once it is dismissed."""
+        return part.with_name(f"{part.name.partition('.')[0]}.json")
+
     def offset(self, upload: Upload) -> int:
         """Return how many bytes are on the disk; the whole size once it is received."""
         if upload.state != "receiving":

@@ -49,6 +49,15 @@ def test_damaged_and_foreign_files_say_so(tmp_path):
     for name, message in (("absent", "no tracked ROIs"), ("text", "cannot be read"), ("empty", "no masks")):
         with pytest.raises(RoiError, match=message):
             MaskFile(tmp_path / f"{name}.h5")
+    write(tmp_path / "links.h5", {index: np.zeros((4, 5), np.uint8) for index in range(20)})
+    whole, torn = (tmp_path / "links.h5").read_bytes(), 0
+    for place in range(0, len(whole), 64):
+        (tmp_path / "links.h5").write_bytes(whole[:place] + b"\xff" * 64 + whole[place + 64 :])
+        try:
+            MaskFile(tmp_path / "links.h5").close()
+        except RoiError:
+            torn += 1
+    assert torn > 3
     with MaskFile(tmp_path / "mixed.h5") as masks, pytest.raises(RoiError, match="frame 1"):
         masks.mask_at(1)
 

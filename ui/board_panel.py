@@ -90,7 +90,8 @@ def _board(project: Project, board_id: str) -> None:
         "Show the model's points",
         value=True,
         key="show-points",
-        help="Where the model sees each keypoint. Look closer at a frame and point at a dot for its name.",
+        help="Where the model sees each keypoint. Look closer at a frame and point at a dot for its name. "
+        "Frames that you add by hand show none.",
     ):
         shown = replace(board, points={})
     operations = gallery(

@@ -8,6 +8,7 @@ import streamlit as st
 
 from castle_core.errors import CastleError
 from castle_core.machine import readable_time
+from castle_core.uploads import UploadStore
 from ui.people import current_user
 from ui.server import jobs
 from ui.words import percent, plain
@@ -161,18 +162,25 @@ def jobs_panel(project: str | None) -> None:
 def _last_failed(project: str | None) -> None:
     if project is None:
         return
-    ended = [job for job in jobs().list(project=project, limit=30) if job.state not in ACTIVE]
+    ended = [job for job in jobs().list(project=project, limit=30) if job.state not in ACTIVE and not _dismissed(job)]
     last = max(ended, key=lambda job: (job.end_order or 0, job.id), default=None)
     if last is None or last.state != "failed" or st.session_state.get("failure-seen") == last.id:
         return
-    if last.kind == "check_upload" and not Path(str(last.settings.get("path"))).exists():
-        return  # that upload was dismissed: there is nothing to try again
     with st.container(border=True, key="failed-job"):
         st.markdown(f":red[:material/error:] **{plain(last.title or last.kind)}** failed  \n{plain(last.error or '')}")
         with st.container(horizontal=True, gap="small"):
             if last.owner == current_user():
                 st.button("Try again", key=f"retry-{last.id}", on_click=_retry, args=(last.id,), type="tertiary")
             st.button("Dismiss", key=f"seen-{last.id}", on_click=_seen, args=(last.id,), type="tertiary")
+
+
+def _dismissed(job: "Job") -> bool:
+    """Return whether a job failed over an upload that was dismissed since: there is nothing to try again."""
+    return (
+        job.kind == "check_upload"
+        and job.state == "failed"
+        and not UploadStore.record_of(Path(str(job.settings.get("path")))).exists()
+    )
 
 
 def _seen(number: int) -> None:

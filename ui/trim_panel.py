@@ -210,11 +210,15 @@ def _remove(project: Project, video: VideoEntry) -> None:
 
 
 def _uploaded_by(project: Project, video: VideoEntry) -> str:
-    """Return who uploaded a video, as far as the jobs remember; empty where nobody did."""
+    """Return who uploaded a video, as far as the jobs remember; empty where it is not known, or another file by now."""
     if video.is_link:
         return ""
-    checks = jobs().list(project=str(project.path), states=["finished"], kinds=["check_upload"], limit=1000)
-    return next((job.owner for job in checks if job.settings.get("name") == video.name), "")  # the newest comes first
+    checks = jobs().list(project=str(project.path), states=["finished"], kinds=["check_upload"], limit=300)
+    # the newest comes first
+    newest = next((job for job in checks if job.result and job.result.get("name") == video.name), None)
+    if newest is None or not newest.result or newest.result.get("n_bytes") != video.path.stat().st_size:
+        return ""
+    return newest.owner
 
 
 def _add(project: Project, board_id: str, stem: str, frames: Sequence[int]) -> None:

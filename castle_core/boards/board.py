@@ -267,7 +267,7 @@ def _points(value: Mapping[str, Any]) -> Mapping[str, Mapping[str, Sequence[Poin
     points: Mapping[str, Mapping[str, Sequence[Point]]] = value.get("points", {})
     for frames in points.values():
         for each in frames.values():
-            if any(len(point) != 2 for point in each):
+            if any(len(point) != 2 or not all(isinstance(v, int | float | None) for v in point) for point in each):
                 raise ValueError("a point has two numbers")
     return points
 

@@ -30,7 +30,7 @@ def check_upload(task: Task, *, project: str, owner: str, path: str, name: str) 
     Returns
     -------
     dict
-        ``video`` (stem), ``name``, ``n_frames``, ``width``, ``height``, ``average_fps``, ``duration_s``.
+        ``video`` (stem), ``name``, ``n_bytes``, ``n_frames``, ``width``, ``height``, ``average_fps``, ``duration_s``.
 
     Raises
     ------
@@ -65,10 +65,12 @@ def check_upload(task: Task, *, project: str, owner: str, path: str, name: str) 
 
 
 def _describe(project: Project, stem: str) -> dict[str, Any]:
+    entry = project.video(stem)
     with project.open_video(stem) as video:
         return {
             "video": stem,
-            "name": project.video(stem).name,
+            "name": entry.name,
+            "n_bytes": entry.path.stat().st_size,
             "n_frames": video.n_frames,
             "width": video.width,
             "height": video.height,

@@ -115,7 +115,13 @@ def test_boards_of_before_have_no_points_and_damaged_ones_are_said():
     value = _board().to_json()
     del value["keypoints"], value["points"]
     assert board_from_json(value) == _board()
-    for wrong in ({"mouse": {"5": [[1.0]]}}, {"mouse": {"5": [3]}}, {"mouse": [1]}, [1]):
+    for wrong in (
+        {"mouse": {"5": [[1.0]]}},
+        {"mouse": {"5": [["a", 1.0]]}},
+        {"mouse": {"5": [3]}},
+        {"mouse": [1]},
+        [1],
+    ):
         with pytest.raises(ProjectError, match="A waiting board is damaged"):
             board_from_json(value | {"points": wrong})
 

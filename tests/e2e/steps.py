@@ -1,6 +1,6 @@
 """What a person does on the pages, in words."""
 
-import shutil
+import itertools
 import time
 from pathlib import Path
 
@@ -10,9 +10,9 @@ EXTRACT = "Extract frames"
 
 
 def fresh(app, name: str) -> Path:
-    """Return the folder of a project to be made; what a first try of the same test has left there is removed."""
-    shutil.rmtree(app.home / name, ignore_errors=True)
-    return app.home / name
+    """Return the folder of a project to be made: another one at each try, as the app's own "demo", "demo-2" …"""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(folder for each in names if not (folder := app.home / each).exists())
 
 
 def until(condition, what: str, seconds: float = 30.0):

@@ -199,7 +199,7 @@ def test_feature_map_crop_video_rotation_latent_and_a_changed_crop(page, app, de
     choose(page, "Select Visual Model", re.compile("^hog$"))
     press(page, "General behavior")
     choose(page, "Output", "feature map")
-    expect(page.get_by_text("Feature maps of 120 frames: 9 x 8 x 8 each, float16, up to 0.1 MB")).to_be_visible()
+    expect(page.get_by_text("Feature maps of 120 frames: 9 x 8 x 8 each, float16, up to 138 kB")).to_be_visible()
     apply(page)
     extract(page, "4 files written.")
     folder = demo.path / "latent" / "hog"

@@ -38,11 +38,11 @@ def same_as_export(app, project, stem, video, frames, tmp_path):
 
 def test_demo_from_the_empty_app(page, app, tmp_path):
     (app.state / "recent.json").unlink(missing_ok=True)
+    project = fresh(app, "demo")
     page.goto(app.url)
     page.get_by_role("button", name="Make the demo project").click()
-    expect(page.get_by_text("Make the project demo").first).to_be_visible()
+    expect(page.get_by_text(f"Make the project {project.name}", exact=True).first).to_be_visible()
     expect(extract_button(page)).to_be_visible(timeout=60_000)
-    project = app.home / "demo"
     set_number(page, "Frames per video", 6)
     extract_button(page).click()
     expect(page.get_by_text("You can leave or reload this page")).to_be_visible()
@@ -70,6 +70,7 @@ def test_real_video_from_a_server_folder(page, app, share, tmp_path):
     video = share / "2026-01" / "m3v1mp4.mp4"
     if not video.exists():
         pytest.skip("the real openfield video is not here")
+    project = fresh(app, "openfield")
     page.goto(app.url)
     another = page.get_by_role("button", name="Another project")
     expect(another.or_(page.get_by_role("button", name="New project …"))).to_be_visible()
@@ -78,13 +79,12 @@ def test_real_video_from_a_server_folder(page, app, share, tmp_path):
         page.get_by_text("New project").click()
     else:
         page.get_by_role("button", name="New project …").click()
-    page.get_by_label("Name", exact=True).fill("openfield")
+    page.get_by_label("Name", exact=True).fill(project.name)
     page.get_by_role("button", name="Make the project").click()
     page.get_by_role("button", name="2026-01").click()
     page.get_by_text("m3v1mp4.mp4").click()
     page.get_by_role("button", name="Add 1 video").click()
     expect(extract_button(page)).to_be_enabled()
-    project = app.home / "openfield"
     assert (project / "videos" / "m3v1mp4.mp4").resolve() == video
     set_number(page, "Frames per video", 10)
     extract_button(page).click()
@@ -101,7 +101,7 @@ def test_upload_trim_review_by_keyboard_undo_and_straight_to_disk(page, app, sho
     from castle_core.projects import Project
 
     project = Project.create(fresh(app, "keyboard")).path
-    open_project(page, app, "keyboard")
+    open_project(page, app, project.name)
     page.get_by_text("this computer").click()
     page.locator("input[type=file]").set_input_files(str(short_film))
     until(lambda: (project / "videos" / "walk.mp4").exists(), "the upload")
@@ -172,8 +172,9 @@ def small_demo(app):
     """A demo project of 10 seconds, new for each try: a board left by a failed one would be met by the next."""
     from castle_core.demo import make_demo
 
-    make_demo(fresh(app, "small-demo"), seconds=10, size=(320, 240), seed=3, encoder=False)
-    return app.home / "small-demo"
+    folder = fresh(app, "small-demo")
+    make_demo(folder, seconds=10, size=(320, 240), seed=3, encoder=False)
+    return folder
 
 
 def test_zip_with_three_problems(page, app, tmp_path):
@@ -191,7 +192,7 @@ def test_zip_with_three_problems(page, app, tmp_path):
             png = cv2.imencode(".png", np.full((32, 48, 3), 10 * index, np.uint8))[1].tobytes()
             archive.writestr(f"frames/img{index:05d}.png", png)  # a folder, and five digits
         archive.writestr("__MACOSX/frames/._img00010.png", b"\0")
-    open_project(page, app, "zips")
+    open_project(page, app, project.name)
     page.get_by_text("Upload zipped files of frames").first.click()
     page.locator("input[type=file]").set_input_files(str(path))
     expect(page.get_by_text("ready with fixes")).to_be_visible()
@@ -258,7 +259,7 @@ def assert_points_on_the_animal(page, tiles, project):
 
 
 def test_hard_frames_of_two_videos_and_undo(page, app, small_demo):
-    open_project(page, app, "small-demo")
+    open_project(page, app, small_demo.name)
     before = {stem: selected(small_demo, stem) for stem in ("mouse_day1", "mouse_day2")}
     page.get_by_text("Automatically extract frames using a given model").first.click()
     expect(page.get_by_text("frames are hard")).to_be_visible()

@@ -45,7 +45,7 @@ def part(page, name):
 def test_keypoints_checks_and_files(page, app, walking, tmp_path):
     from castle_core.labels import project_labels
 
-    open_project(page, app, "walking")
+    open_project(page, app, walking.name)
     page.get_by_role("link", name="Label export").first.click()
     expect(page.get_by_role("heading", name="Label export")).to_be_visible()
     part(page, "Keypoints")
@@ -69,7 +69,7 @@ def test_keypoints_checks_and_files(page, app, walking, tmp_path):
     part(page, "Files in and out")
     card = page.locator(".st-key-format-coco")
     card.get_by_role("button", name="Prepare").click()
-    link = card.get_by_role("link", name="walking_coco.zip")
+    link = card.get_by_role("link", name=f"{walking.name}_coco.zip")
     expect(link).to_be_visible(timeout=30_000)
     with page.expect_download() as loading:
         link.click()
@@ -97,7 +97,7 @@ def test_no_serious_accessibility_problem(page, app, walking, scheme):
 
     job_function("check_labels")(QUIET, project=str(walking.path), owner="me")
     page.emulate_media(color_scheme=scheme)
-    open_project(page, app, "walking")
+    open_project(page, app, walking.name)
     page.get_by_role("link", name="Label export").first.click()
     expect(page.get_by_role("heading", name="Label export")).to_be_visible()
     problems = []

@@ -27,7 +27,7 @@ def test_one_budget_over_two_videos_and_a_frame_from_the_player(page, app, short
     project = Project.create(fresh(app, "budget")).path
     for name in ("calm.mp4", "walk.mp4"):
         (project / "videos" / name).write_bytes(short_film.read_bytes())
-    open_project(page, app, "budget")
+    open_project(page, app, project.name)
     page.get_by_text("over all videos", exact=True).click()
     set_number(page, "Frames in all", 7)
     set_number(page, "At least per video", 2)
@@ -70,7 +70,7 @@ def test_one_budget_over_two_videos_and_a_frame_from_the_player(page, app, short
 def test_times_typed_into_the_trimmer(page, app, short_film):
     project = Project.create(fresh(app, "typed")).path
     (project / "videos" / "walk.mp4").write_bytes(short_film.read_bytes())
-    open_project(page, app, "typed")
+    open_project(page, app, project.name)
     first, end = page.get_by_label("From", exact=True), page.get_by_label("to", exact=True)
     wrong = page.locator(".trim .wrong")
 
@@ -105,7 +105,7 @@ def test_predictions_are_uploaded_and_their_hard_frames_found(page, app, short_f
     likelihood[wrong] = 0.1
     write_csv(tmp_path / "walkDLC_resnet50.csv", xy, likelihood)
     (tmp_path / "walk_notes.csv").write_text("nothing,here\n1,2\n")
-    open_project(page, app, "uploaded")
+    open_project(page, app, project.name)
     page.get_by_text("Automatically extract frames using a given model").first.click()
     expect(page.get_by_role("heading", name="No predictions yet")).to_be_visible()
     for scheme in ("light", "dark"):
@@ -157,7 +157,7 @@ def test_a_video_that_browsers_cannot_play_gets_a_copy(page, app, short_film):
             for picture in batch.data:
                 writer.write(picture)
     before = (project.path / "videos" / "old.avi").read_bytes()
-    open_project(page, app, "proxy")
+    open_project(page, app, project.name)
     button = page.get_by_role("button", name="Make it playable")
     expect(button.or_(page.get_by_role("button", name="Read it now"))).to_be_visible()
     if page.get_by_role("button", name="Read it now").is_visible():

@@ -3,12 +3,12 @@
 import time
 
 import pytest
-from steps import extract_button, fresh, open_project, wait_for_board
+from steps import extract_button, fresh, open_project, settle, wait_for_board
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def big_board(app, short_film):
     """A project with a board of 200 frames waiting."""
     from castle_core.boards import Board, BoardVideo, Entry, save_board
@@ -22,9 +22,15 @@ def big_board(app, short_film):
     return project.path
 
 
+STILL = """() => document.getAnimations().every(
+    each => each.playState !== "running" || each.effect.getComputedTiming().endTime === Infinity)"""
+
+
 def serious(page) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
+    settle(page)
+    page.wait_for_function(STILL)  # what fades in has the colours of neither state
     found = Axe().run(page).response["violations"]
     return [
         f"{each['id']} ({each['impact']}): {node['html'][:160]} {node.get('failureSummary', '')[:160]}"
@@ -37,7 +43,7 @@ def serious(page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_accessibility_problem(page, app, big_board, scheme):
     page.emulate_media(color_scheme=scheme)
-    open_project(page, app, "board")
+    open_project(page, app, big_board.name)
     wait_for_board(page)
     problems = serious(page)
     page.get_by_text("Upload zipped files of frames").first.click()
@@ -51,7 +57,7 @@ def test_no_serious_accessibility_problem(page, app, big_board, scheme):
 
 def test_a_narrow_window_shows_the_page_and_not_the_side_bar(page, app, big_board):
     page.set_viewport_size({"width": 400, "height": 800})
-    open_project(page, app, "board")
+    open_project(page, app, big_board.name)
     extract_button(page).click(trial=True)  # fails where the side bar lies over it
     expect(page.get_by_role("link", name="Label export").first).not_to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
@@ -70,7 +76,7 @@ def key_to_paint(page, key):
 
 
 def test_a_click_on_200_frames_repaints_in_half_a_second(page, app, big_board):
-    open_project(page, app, "board")
+    open_project(page, app, big_board.name)
     tiles = wait_for_board(page)
     expect(tiles).to_have_count(200)
     tile = tiles.nth(5)

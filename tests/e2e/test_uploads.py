@@ -70,7 +70,7 @@ def open_uploads(page, app, name):
 
 def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_film):
     project = new_project(app, "uploads", short_film)
-    open_uploads(page, app, "uploads")
+    open_uploads(page, app, project.name)
     line = Line(page)
     line.carries(4 * MB)
     pick(page, long_film)
@@ -103,7 +103,7 @@ def test_pause_a_lost_connection_and_a_killed_tab(page, app, short_film, long_fi
     again.set_default_timeout(30_000)
     kept = until(lambda: UploadStore(project).offset(upload), "bytes on the disk")
     assert 0 < kept < 0.9 * long_film.stat().st_size
-    open_uploads(again, app, "uploads")
+    open_uploads(again, app, project.name)
     expect(again.get_by_text("long.mp4 stopped at")).to_be_visible()
     Line(again).carries(30 * MB)
     sent = []
@@ -128,7 +128,7 @@ def test_several_files_and_wrong_ones(page, app, short_film, tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "<img src=x onerror=alert(1)>.mp4").write_bytes(b"this is no video" * 100)
     (tmp_path / "cut off.mp4").write_bytes(short_film.read_bytes()[:2000])
-    open_project(page, app, "several")
+    open_project(page, app, project.name)
     page.get_by_text("this computer").click()
     pick(page, *sorted(tmp_path.iterdir()))
     for path in films:
@@ -157,7 +157,7 @@ def test_two_tabs_with_the_same_file(page, app, short_film, long_film):
     other = page.context.new_page()
     other.set_default_timeout(30_000)
     for tab in (page, other):
-        open_uploads(tab, app, "two-tabs")
+        open_uploads(tab, app, project.name)
         Line(tab).carries(12 * MB)
     pick(page, long_film)
     until(lambda: share(page, "long.mp4") > 0.1, "a tenth of the upload")

@@ -36,7 +36,7 @@ def _wait(process, url, output) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def app(tmp_path_factory):
     """Our app with its workers, and the demo project in its home."""
     from castle_core.demo import make_demo

@@ -146,36 +146,46 @@ def test_a_failed_job_is_told_at_its_place_to_who_started_it(run, project):
 
 def test_the_failed_check_of_a_dismissed_upload_is_not_told_any_more(run, project, tmp_path):
     table = JobTable()
-    part = tmp_path / "1.part"
-    part.write_bytes(b"")
-    settings = {"path": str(part), "name": "torn.mp4"}
-    number = table.submit("check_upload", project=str(project.path), settings=settings, owner=ME, title="Check it")
     ledger = Ledger(table)
-    assert ledger.begin_next("cpu", "w") is not None
-    ledger.end(number, 1, "failed", error="It cannot be read.")
+
+    def failed(name):
+        (tmp_path / f"{name}.json").write_text("{}")
+        settings = {"path": str(tmp_path / f"{name}.mp4"), "name": "torn.mp4"}  # the bytes themselves may be lost
+        number = table.submit(
+            "check_upload", project=str(project.path), settings=settings, owner=ME, title=f"Check {name}"
+        )
+        assert ledger.begin_next("cpu", "w") is not None
+        ledger.end(number, 1, "failed", error="It cannot be read.")
 
     def told():
-        return any("**Check it** failed" in text.value for text in run("mice").sidebar.markdown)
+        return [text.value.split("**")[1] for text in run("mice").sidebar.markdown if "** failed" in text.value]
 
-    assert told()
-    part.unlink()
-    assert not told()
+    failed("a1")
+    failed("b2")
+    assert told() == ["Check b2"]
+    (tmp_path / "b2.json").unlink()
+    assert told() == ["Check a1"]  # it was not seen so far
+    (tmp_path / "a1.json").unlink()
+    assert told() == []
 
 
 def test_remove_names_who_uploaded_the_video(run, project):
     table = JobTable()
     ledger = Ledger(table)
 
-    def question(owner):
-        settings = {"path": "/gone/1.part", "name": "walk.mp4"}
+    n_bytes = project.video("walk").path.stat().st_size
+
+    def question(owner, n_bytes=n_bytes):
+        settings = {"path": "/gone/1.mp4", "name": "walk.mp4"}
         number = table.submit("check_upload", project=str(project.path), settings=settings, owner=owner)
         assert ledger.begin_next("cpu", "w") is not None
-        ledger.end(number, 1, "finished", result={})
+        ledger.end(number, 1, "finished", result={"name": "walk.mp4", "n_bytes": n_bytes})
         (text,) = [each.value for each in run("mice").markdown if each.value.startswith("Take **walk.mp4** out")]
         return text
 
     assert "**ana** uploaded it." in question("ana")
     assert "uploaded it" not in question(ME)
+    assert "uploaded it" not in question("ana", n_bytes + 1)  # another file has that name now
 
 
 def test_the_green_line_goes_with_the_next_action(run, project):

@@ -234,6 +234,7 @@ function setUp(root, me) {
   });
   const dialog = root.querySelector("dialog");
   dialog.addEventListener("close", () => { me.open = null; focusTile(root, me, me.here); });
+  dialog.querySelector("img").addEventListener("load", () => { if (me.over) overlayLarge(dialog.querySelector(".canvas"), ...me.over); });
   dialog.addEventListener("click", event => {
     if (event.target === dialog) return dialog.close();
     const what = event.target.closest("[data-do]")?.dataset.do, entry = me.tiles[me.here]?._e;
@@ -281,8 +282,11 @@ function showLarge(root, me) {
   const s = me.open.tile ? tile._s : me.open.section, frame = me.open.tile ? tile._e.frame : me.open.frame;
   const known = me.open.tile ? tile._e : null, state = known && stateOf(me, known);
   const src = known?.large ?? frameUrl(s.large, frame), img = dialog.querySelector("img");
-  overlayLarge(dialog.querySelector(".canvas"), s.aspect, known?.points);
-  if (img.getAttribute("src") !== src) img.src = src;
+  // while the next picture comes the last one stays: it must not carry the next one's points
+  const changes = img.getAttribute("src") !== src;
+  if (changes) img.src = src;
+  me.over = [s.aspect, known?.points];
+  overlayLarge(dialog.querySelector(".canvas"), s.aspect, changes || !img.complete ? [] : known?.points);
   img.alt = `${s.title}, frame ${frame}`;
   dialog.setAttribute("aria-label", img.alt);
   dialog.querySelector(".say b").textContent = `Frame ${frame} · ${known ? known.time : clock(frame / s.fps)}`;

@@ -14,6 +14,7 @@ from castle_core.latents.maps import map_bytes
 from castle_core.latents.plan import replace_keeping
 from castle_core.latents.point_keys import list_point_keys
 from castle_core.latents.points import read_points
+from castle_core.machine import readable_size
 from castle_core.projects import Project, VideoEntry
 from ui.job_panel import live_bar
 from ui.latents.form import encoder_of, key_of
@@ -72,9 +73,9 @@ def _map_size(project: Project, form: dict[str, Any], targets: Sequence[VideoEnt
     dim, side = shape
     frames = -(-n_frames // max(1, int(form["every"])))
     size = map_bytes(frames, dim, side)
-    words = f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
     st.warning(
-        f"Feature maps of {counted(frames, 'frame')}: {dim} x {side} x {side} each, float16, up to {words} on disk.",
+        f"Feature maps of {counted(frames, 'frame')}: {dim} x {side} x {side} each, float16, "
+        f"up to {readable_size(size)} on disk.",
         icon=":material/save:",
     )
 
