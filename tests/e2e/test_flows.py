@@ -252,6 +252,15 @@ def assert_points_on_the_animal(page, tiles, project):
     tiles.first.hover()
     tiles.first.get_by_title("Look closer").click()
     compare(page.locator("dialog[open]"), "img.large")
+    held = []
+    page.route(lambda url: "1280" in url, lambda route: held.append(route))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("dialog .say b")).not_to_contain_text(f"Frame {entry.frame_index} ")
+    expect(page.locator("dialog .points circle")).to_have_count(0)  # the picture before is still there
+    until(lambda: page.wait_for_timeout(50) or held, "the request for the next picture")
+    held[0].continue_()
+    expect(page.locator("dialog .points circle").first).to_be_attached()
+    page.unroute_all(behavior="ignoreErrors")
     page.get_by_role("button", name="Close", exact=True).click()
     page.get_by_text("Show the model's points").click()
     expect(page.locator(".board li .points")).to_have_count(0)
