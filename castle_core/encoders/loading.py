@@ -6,11 +6,13 @@ The commit that a download came from is written to ``source.json`` beside the we
 that a name means the same numbers on this machine next year.
 """
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -216,6 +218,20 @@ def _natural_size(info: EncoderInfo | None, config: Any) -> int:
     return max(1, round(size / stride)) * stride
 
 
+@contextlib.contextmanager
+def _no_bar() -> Iterator[None]:
+    """Keep the library's bar, which runs through in a moment, out of people's terminals."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _model_from_folder(folder: Path) -> Any:
     from transformers import AutoModel
 
@@ -224,7 +240,10 @@ def _model_from_folder(folder: Path) -> Any:
             f"{folder} holds no config.json, so it is not a saved model. Choose the folder that save_pretrained wrote."
         )
     try:
-        model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_safetensors=True)
+        with _no_bar():
+            model = AutoModel.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            )
     except Exception as error:  # whatever the file holds, the user needs one line
         detail = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise EncoderError(
