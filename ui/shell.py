@@ -90,6 +90,7 @@ color:inherit!important;text-decoration:none!important}
 .castle-check tr{padding:.5rem 0;border-bottom:1px solid #8884}.castle-check td:empty{display:none}
 .castle-check td:nth-child(n+3)::before{content:attr(data-head) ": ";opacity:.8}.castle-check br{display:none}}
 .castle-files{list-style:none;margin:0!important;padding:0!important;max-height:18rem;overflow:auto;font-size:.8125rem}
+.st-key-latent-notes p{overflow-wrap:anywhere}
 .castle-files li{margin:0 0 .4rem!important;overflow-wrap:anywhere}.castle-files b{font-weight:600;display:block}
 .castle-checks.castle-checks{list-style:none;margin:0;padding:0;display:grid;gap:1rem;
 grid-template-columns:repeat(auto-fill,minmax(min(19rem,100%),1fr))}

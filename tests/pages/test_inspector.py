@@ -39,6 +39,28 @@ def test_an_empty_project_says_where_latents_come_from(run, project):
     assert any("Extract" in bar.proto.text for bar in at.main.get("progress"))
 
 
+def test_settings_that_all_files_share_are_said_once(run, latents):
+    def write(roi, tags, **pre):
+        pre = {"center_roi": roi, "crop_width": 90, "crop_height": 80, **pre}
+        metadata = {"video_name": "walk.mp4", "model_name": "tiny", "roi_id": roi, "pooling": "cls"}
+        metadata |= {"input_size": 56, "precision": "fp32", "identity": {"every": 1}, "preprocessing": pre}
+        path = latents.path / "latent" / "tiny" / f"walk_ROI_{roi}_tiny_{tags}.npz"
+        write_latents(path, [np.ones((60, 4), np.float32)], (60, 4), status=np.zeros(60, np.uint8), metadata=metadata)
+
+    (latents.path / "latent" / "tiny" / "walk_ROI_1_tiny.npz").unlink()
+    write(1, "a")
+    at = run("mice", PAGE)
+    whole = "CLS token, centred on ROI 1, crop 90 × 80 px, input 56 px, fp32"
+    assert list(at.radio(key="inspector-file-walk").proto.captions) == [whole]
+    write(2, "b", remove_background="roi")
+    at = run("mice", PAGE)
+    assert "All 2 files: CLS token, input 56 px, fp32" in [caption.value for caption in at.caption]
+    assert list(at.radio(key="inspector-file-walk").proto.captions) == [
+        "centred on ROI 1, crop 90 × 80 px",
+        "centred on ROI 2, crop 90 × 80 px, background removed \\(keeps this ROI\\)",
+    ]
+
+
 @pytest.fixture
 def every_third(project):
     """Latents of every third frame of ``walk``: two poses of ten rows each, one row without a value."""

@@ -44,21 +44,31 @@ def choose_file(files: Sequence[LatentFile]) -> LatentFile:
         st.markdown(f"**{plain(stem)}**")
     ours = {file.relative: file for file in files if file.stem == stem}
     names = names_of(list(ours.values()))
+    shared = shared_words(list(ours.values()))
     chosen = st.radio(
         "Latent file",
         list(ours),
         format_func=lambda relative: plain(names[relative]),
-        captions=[plain(", ".join(_rest_of_words(file, names[file.relative]))) for file in ours.values()],
+        captions=[plain(", ".join(_rest_of_words(file, names[file.relative], shared))) for file in ours.values()],
         key=f"inspector-file-{stem}",
     )
+    if shared:
+        st.caption(f"All {len(ours)} files: {plain(', '.join(shared))}")
     file = ours[str(chosen)]
     st.caption(f"`{file.path.name}`")
     return file
 
 
-def _rest_of_words(file: LatentFile, name: str) -> tuple[str, ...]:
+def _rest_of_words(file: LatentFile, name: str, shared: Sequence[str]) -> tuple[str, ...]:
     said = file.words and name.startswith(f"{file.title} · {file.words[0]}")
-    return file.words[1:] if said else file.words
+    return tuple(word for word in (file.words[1:] if said else file.words) if word not in shared)
+
+
+def shared_words(files: Sequence[LatentFile]) -> tuple[str, ...]:
+    """Return the settings that all of several files have, which need not be said with each."""
+    if len(files) < 2:
+        return ()
+    return tuple(word for word in files[0].words if all(word in file.words for file in files))
 
 
 def names_of(files: Sequence[LatentFile]) -> dict[str, str]:

@@ -107,10 +107,13 @@ def _summary(result: dict[str, Any]) -> None:
     (st.warning if failed else st.success)(words, icon=":material/error:" if failed else ":material/check_circle:")
     if outputs:
         _files(outputs)
-    for row in skipped[:20]:
-        st.caption(f":material/fast_forward: {plain(Path(row['path']).name)}: {plain(row['reason'])}")
-    for row in failed:
-        st.caption(f":material/close: **{plain(row['video'])}**: {plain(row['reason'])}")
+    with st.container(key="latent-notes"):
+        for row in skipped[:20]:
+            st.caption(
+                f":material/fast_forward:\N{NO-BREAK SPACE}{plain(Path(row['path']).name)}: {plain(row['reason'])}"
+            )
+        for row in failed:
+            st.caption(f":material/close: **{plain(row['video'])}**: {plain(row['reason'])}")
 
 
 def _files(outputs: Sequence[dict[str, Any]]) -> None:
