@@ -18,7 +18,6 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from castle_core.demo import ERRING_MODEL
 from castle_core.zips import EXAMPLE_NAME, example_zip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,13 +106,9 @@ def tour(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) 
 
 
 def hard_frames(page: Page, address: str, pictures: Path, theme: str, *, choose: bool) -> None:
-    """Choose the frames that the demo's erring model finds hard (once), and take a picture of their board."""
+    """Choose the frames that the demo's newer model, which errs, finds hard (once); picture of their board."""
     page.goto(f"{address}/?project={SECOND}")
     page.get_by_text("Automatically extract frames using a given model").first.click()
-    page.get_by_text("frames are hard").wait_for(timeout=JOB_MS)
-    page.get_by_role("combobox", name="Model").first.click()
-    page.get_by_role("option", name=ERRING_MODEL).click()
-    settle(page)
     page.get_by_text("frames are hard").wait_for(timeout=JOB_MS)
     if choose:
         page.get_by_role("button", name="Extract frames").last.click()

@@ -1,5 +1,7 @@
 """The third source: the frames that a pose model finds hard, with thresholds whose effect is shown at once."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 SUGGEST, MEASURE = "suggest", "measure_model"
 _NAMES = {
     "likelihood": "Unsure (likelihood)",
@@ -34,6 +37,12 @@ _NAMES = {
     "pca_multiview": "Views that disagree (PCA, several views)",
     "disagreement": "Models that disagree",
 }
+
+
+def newest_model(names: Sequence[str]) -> int:
+    """Return the place of the newest of several models, whose names begin with its day; 0 where no name does."""
+    dated = [(name, place) for place, name in enumerate(names) if _DAY.match(name)]
+    return max(dated)[1] if dated else 0
 
 
 def hard_source(project: Project, *, boards_wait: bool) -> None:
@@ -50,7 +59,13 @@ def hard_source(project: Project, *, boards_wait: bool) -> None:
             st.subheader("Model and videos", anchor=False)
             names = [model.name for model in models]
             name = str(
-                st.selectbox("Model", names, key="hard-model", help="Models with predictions of at least one video.")
+                st.selectbox(
+                    "Model",
+                    names,
+                    index=newest_model(names),
+                    key="hard-model",
+                    help="Models with predictions of at least one video. First shown is the newest, by its date.",
+                )
             )
             known = {video.stem: video for video in videos}
             files = {file.stem: file for file in models[names.index(name)].files if file.stem in known}

@@ -226,6 +226,13 @@ def test_a_video_that_is_gone_is_named(run, project, tmp_path, film):
     assert any("is gone" in text.value for text in (*at.caption, *at.error))
 
 
+def test_the_newest_model_is_shown_first():
+    from ui.hard_source import newest_model
+
+    assert newest_model(["2026-01-12/09-30-00", "2026-01-19/14-05-00", "zebra"]) == 1
+    assert newest_model(["ensemble", "zebra"]) == 0
+
+
 def test_zip_and_hard_sources_teach_when_there_is_nothing(run, project):
     at = run("mice")
     at.segmented_control(key="source").set_value(ZIPS).run()
