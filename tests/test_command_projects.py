@@ -42,6 +42,12 @@ def test_a_mistyped_project_leaves_nothing_behind(castle_folders, tmp_path, caps
     assert not (castle_home() / "mcie").exists()
 
 
+def test_a_frame_that_is_not_there_leaves_no_new_project(castle_folders, film, capsys, run):
+    assert run("export-frames", film, "--indices", "1,999999", "--project", "mice") == 1
+    assert "Frame 999999 is outside" in capsys.readouterr().err
+    assert not (castle_home() / "mice").exists()
+
+
 def test_a_new_project_is_made_of_a_film(castle_folders, film, capsys, run):
     assert run("export-frames", film, "--indices", "3", "--context", "0", "--project", "mice") == 0
     assert "Made a new project" in capsys.readouterr().err

@@ -149,7 +149,8 @@ def _foot(project: Project, board: Board, writing: bool, *, top: bool) -> None:
                 disabled=writing or project.read_only,
                 on_click=_again,
                 args=(str(project.path), board.id),
-                help="Pinned frames stay, dropped ones are not chosen again, and the rest is chosen anew.",
+                help="Frames that are pinned or were added by hand stay, dropped ones are not chosen again, and the "
+                "rest is chosen anew. Drop what you do not want first: else the same frames may well come again.",
                 icon=":material/refresh:",
             )
         if st.button("Discard", key=f"discard-{place}", disabled=writing, icon=":material/delete:"):
@@ -223,7 +224,11 @@ def _add_by_index(project: Project, board: Board, writing: bool) -> None:
         stem = left.selectbox("Video", stems, format_func=lambda s: board.video(s).name, key="add-video")
         last = max(video.n_frames for video in board.videos) - 1
         index = middle.number_input(
-            "Frame index", 0, last, 0, help="The first frame of a video is frame 0.", key="add-index"
+            "Frame index",
+            0,
+            value=0,
+            help=f"The first frame of a video is frame 0, the last {last:,}.",
+            key="add-index",
         )
         if right.form_submit_button("Add", width="stretch", disabled=writing or project.read_only):
             operation = {"op": "add", "stem": stem, "frame": int(index)}

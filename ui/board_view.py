@@ -130,6 +130,9 @@ def _apply(project: Project, board: Board, operation: Mapping[str, Any]) -> Boar
         stem = str(operation.get("stem"))
         if stem not in {video.stem for video in board.videos}:
             raise ProjectError(f"The video {stem} is not on this board. Choose frames from it first.")
+        there = board.find(stem, operation["frame"])
+        if there is not None and there.state != "drop":
+            raise ProjectError(f"Frame {operation['frame']} of {stem} is on the board already.")
         return add_frame(project, board.id, stem, operation["frame"])
     return board
 

@@ -16,7 +16,7 @@ from ui.words import counted, plain
 NEXT = "Proceed to the next tab to label frames"
 _WRITERS = ("write_board", "choose_frames", "import_zips", "suggest")
 _STARTED_HERE = (*_WRITERS, "inspect_zips")
-_SHOWN, _SEEN = "green-shown", "green-seen"
+_SHOWN, _SEEN, _NOTE = "green-shown", "green-seen", "undo-note"
 
 
 def green_line(project: Project) -> None:
@@ -25,8 +25,7 @@ def green_line(project: Project) -> None:
     Others do not see it: they find the round among those that were written. It goes with the user's next action:
     another job of this page, another source, another page, an undo, or Dismiss.
     """
-    if note := st.session_state.pop("undo-note", None):
-        st.info(plain(note), icon=":material/undo:")
+    _note_of_undo(project)
     job = last_ended(_WRITERS, project=str(project.path), owner=current_user())
     if job is None or job.state != "finished" or not job.result or "written" not in job.result:
         return
@@ -36,8 +35,13 @@ def green_line(project: Project) -> None:
     folders = [str(folder) for folder in job.result.get("directories") or ()]
     folders = folders or [str(project.frames_folder(stem)) for stem in job.result.get("videos") or ()]
     round_id = str(job.result.get("round_id") or job.result.get("round") or "")
+    if not written and kept:
+        _nothing_new(job.id, kept)
+        return
     if round_id and round_id not in {each.info.id for each in list_rounds(project)}:
         return
+    if st.session_state.get(_SHOWN) != job.id:  # the page may stand at its end, far below the line
+        st.toast(f"**{counted(written, 'frame')} written.**", icon=":material/check_circle:")
     st.session_state[_SHOWN] = job.id
     with st.container(key="green-line"):
         before = f" {counted(kept, 'frame was', 'frames were')} there already." if kept else ""
@@ -60,8 +64,37 @@ def green_line(project: Project) -> None:
             st.code(folder, language=None, wrap_lines=True)
 
 
+def _nothing_new(number: int, kept: int) -> None:
+    st.session_state[_SHOWN] = number
+    words = "The frame was" if kept == 1 else f"All {kept:,} frames were"
+    with st.container(key="green-line"):
+        st.info(f"{words} in the project already: nothing was written.", icon=":material/info:")
+        st.button("Dismiss", key=f"green-{number}", type="tertiary", on_click=take_green_line_away)
+
+
+def _note_of_undo(project: Project) -> None:
+    """Say what an undo or a removal has done, until the user goes on."""
+    note = st.session_state.get(_NOTE)
+    if note is None:
+        return
+    if note["project"] != str(project.path) or _went_on(project, note["job"]):
+        del st.session_state[_NOTE]
+        return
+    if not note["told"]:
+        st.toast(plain(note["text"]), icon=":material/undo:")
+        st.session_state[_NOTE] = {**note, "told": True}
+    st.info(plain(note["text"]), icon=":material/undo:")
+
+
+def _take_note(project: str, text: str) -> None:
+    newest = jobs().list(project=project, owner=current_user(), limit=1)
+    number = max((job.id for job in newest), default=0)
+    st.session_state[_NOTE] = {"project": project, "text": text, "job": number, "told": False}
+
+
 def take_green_line_away() -> None:
-    """Forget the green line that was shown."""
+    """Forget the green line that was shown, and the note of an undo."""
+    st.session_state.pop(_NOTE, None)
     st.session_state[_SEEN] = max(st.session_state.get(_SEEN, 0), st.session_state.get(_SHOWN, 0))
 
 
@@ -77,7 +110,7 @@ def _undo(project: str, round_id: str) -> None:
         opened = Project.open(project)
         report = undo_round(opened, round_id)
     except CastleError as error:
-        st.session_state["undo-note"] = str(error)
+        _take_note(project, str(error))
         return
     stay = sum(len(frames) for frames in report.labelled.values())
     note = f"{counted(report.n_removed, 'frame')} taken back." + (
@@ -88,7 +121,7 @@ def _undo(project: str, round_id: str) -> None:
             note += " The board waits again, as it was."
     except CastleError as error:  # the frames are taken back all the same, and the note must say so
         note += f" The board does not come back: {error}"
-    st.session_state["undo-note"] = note
+    _take_note(project, note)
 
 
 def rounds_panel(project: Project) -> None:
@@ -119,10 +152,14 @@ def _round(project: Project, each: RoundSummary) -> None:
         )
         off = project.read_only or labelled == each.n_frames
         others = each.info.who not in ("", current_user())
-        if others and not off:
+        if (others or each.info.method == "zip") and not off:
             with st.popover("Undo", icon=":material/undo:", key=f"undo-ask-{each.info.id}"):
-                st.markdown(f"**{plain(each.info.who)}** wrote this round. Take its frames back all the same?")
-                _undo_button(project, each, f"Take back what {plain(each.info.who)} wrote", off=off)
+                if others:
+                    st.markdown(f"**{plain(each.info.who)}** wrote this round. Take its frames back all the same?")
+                if each.info.method == "zip":
+                    st.markdown("These frames came from a zip, which is not kept here: to have them again, upload it.")
+                words = f"Take back what {plain(each.info.who)} wrote" if others else "Take the frames back"
+                _undo_button(project, each, words, off=off)
         else:
             _undo_button(project, each, "Undo", off=off)
 
@@ -177,6 +214,6 @@ def _remove(project: str, stem: str, frame: int) -> None:
     take_green_line_away()
     try:
         remove_frame(Project.open(project), stem, frame)
-        st.session_state["undo-note"] = f"Frame {frame} of {stem} removed."
+        _take_note(project, f"Frame {frame} of {stem} removed.")
     except CastleError as error:
-        st.session_state["undo-note"] = str(error)
+        _take_note(project, str(error))

@@ -127,9 +127,10 @@ def _one(project: Project, report: Mapping[str, Any], upload: Upload) -> None:
                 on_click=_forget,
                 args=(str(project.path), upload.id),
             )
+        others = f", and {counted(report['other_frames'], 'other image')}," if report.get("other_frames") else ""
         st.caption(
-            f"{counted(report['frames'], 'frame')} to label and {counted(report['context_frames'], 'context frame')} "
-            f"for `{code(report['video'])}`"
+            f"{counted(report['frames'], 'frame')} to label and {counted(report['context_frames'], 'context frame')}"
+            f"{others} for `{code(report['video'])}`"
         )
         for group in report["groups"]:
             mark, word = _LOOK[group["severity"]]

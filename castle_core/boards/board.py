@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from castle_core.errors import ConfigError, ProjectError, SelectionError
 
 State = Literal["keep", "drop", "pin"]
+ADDED = "added by hand"
 Point = Sequence[float | None]  # x, y in pixels of the video; None where the model has no position
 
 
@@ -49,6 +50,16 @@ class Entry:
     score: float | None = None
     state: State = "keep"
     alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person added it to the board."""
+        return self.reason == ADDED
+
+    @property
+    def stays(self) -> bool:
+        """Whether it stays when the rest is chosen anew: pinned, or added by hand and not dropped since."""
+        return self.state == "pin" or (self.by_hand and self.state == "keep")
 
 
 @dataclass(frozen=True)
@@ -220,7 +231,7 @@ class Board:
         there = self.find(video, frame_index)
         if there is not None:
             return self.with_state([there.id], "keep") if there.state == "drop" else self
-        entry = Entry(self.next_id, video, frame_index, time_s, "added by hand")
+        entry = Entry(self.next_id, video, frame_index, time_s, ADDED)
         return self._with_entries((*self.entries, entry))
 
     @property

@@ -31,7 +31,7 @@ def export_frames(
     from castle_core import frames
 
     wanted = parse_indices(indices)
-    opened = project_for(project, [video])
+    opened = project_for(project, [video], wanted)
     entry = opened.require_video(video, name)
     task = TerminalTask(entry.name)
     try:
@@ -51,13 +51,15 @@ def export_frames(
         print_json(report)
 
 
-def project_for(project: str, videos: Sequence[str]) -> "Project":
-    """Open a project, or make it if it is not there yet and all `videos` are files that can be read.
+def project_for(project: str, videos: Sequence[str], frame_indices: Sequence[int] = ()) -> "Project":
+    """Open a project, or make it if it is not there yet and all `videos` can be read and have these frames.
 
-    So a mistyped name of a project does not leave an empty one behind.
+    So a mistyped name of a project, or a frame that is not there, does not leave an empty project behind.
     """
     from castle_core.errors import ProjectError
+    from castle_core.frames.export import check_frame_indices
     from castle_core.projects import Project, is_unused, resolve_project_path
+    from castle_core.video import open_video
     from castle_core.video.container import open_container
 
     path = resolve_project_path(project)
@@ -68,6 +70,9 @@ def project_for(project: str, videos: Sequence[str]) -> "Project":
                     f"There is no project {path} yet, and no file {video} to make it of. Check both names."
                 )
             open_container(Path(video))[0].close()
+            if frame_indices:
+                with open_video(Path(video)) as film:
+                    check_frame_indices(frame_indices, film.n_frames, Path(video).name)
     opened, is_new = Project.open_or_create(project)
     if is_new:
         say(f"Made a new project: {opened.path}")

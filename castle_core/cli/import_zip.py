@@ -83,7 +83,9 @@ def _open(project: str, *, create: bool) -> "Project | None":
 
 
 def _say_report(report: "ZipReport", *, fix: bool) -> None:
-    say(f"{report.name}: {report.frames} frames to label, {report.context_frames} context frames → {report.video}")
+    others = f", {report.other_frames} others" if report.other_frames else ""
+    counts = f"{report.frames} frames to label, {report.context_frames} context frames{others}"
+    say(f"{report.name}: {counts} → {report.video}")
     labels = {"error": "To do", "fixable": "Fixed" if fix else "With --fix", "warning": "Note"}
     for group in report.groups():
         say(f"  {_MARKS[group.severity]} {group.title}")
@@ -116,7 +118,11 @@ def _to_json(reports: "tuple[ZipReport, ...]", imports: "tuple[ZipImport, ...]",
         "fixes": [line for value in each for line in value["fixes"]],
         "frames": sum(report.frames for report in reports),
         "context_frames": sum(report.context_frames for report in reports),
-        "zips": [{key: value[key] for key in ("zip", "video", "ok", "frames", "context_frames")} for value in each],
+        "other_frames": sum(report.other_frames for report in reports),
+        "zips": [
+            {key: value[key] for key in ("zip", "video", "ok", "frames", "context_frames", "other_frames")}
+            for value in each
+        ],
         "imported": [
             {
                 "zip": done.report.name,

@@ -1,11 +1,15 @@
 """``castle latents``: one vector a frame for tracked ROIs, points or whole frames."""
 
 import re
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from castle_core.cli.output import Failed, JsonFlag, TerminalTask, print_json, say
+
+if TYPE_CHECKING:
+    from castle_core.projects import Project
 
 
 def register(app: typer.Typer) -> None:
@@ -70,12 +74,13 @@ def latents(
     from castle_core.projects import Project
     from castle_core.ranges import parse_bound
 
+    opened = Project.open(project)
     width, height = _size(crop)
     poolings: Any = tuple(pooling or (["point"] if points else ["roi-mean"]))
     # Points without a crop need no ROI, hence no masks.
     default_roi = 0 if set(poolings) == {"point"} and center_roi is None and remove_background is None else 1
     config = ExtractConfig(
-        encoder=encoder,
+        encoder=_project_encoder(opened, encoder),
         roi_ids=tuple(roi or (default_roi,)),
         preprocess=Preprocess(
             center_roi=center_roi,
@@ -100,7 +105,7 @@ def latents(
     )
     task = TerminalTask("latents")
     report = run_extractions(
-        Project.open(project),
+        opened,
         video,
         config,
         rotation=angles if rotation else 0,
@@ -118,6 +123,15 @@ def latents(
         say(f"castle: {failure['video']}: {failure['reason']}")
     if report["failed"]:
         raise Failed
+
+
+def _project_encoder(project: "Project", name: str) -> str:
+    """Return the folder of a model that lies in the project's ``encoders/`` and is meant by its name; else the name."""
+    from castle_core.encoders.table import ENCODERS
+
+    folder = project.path / "encoders" / name.removeprefix("encoders/")
+    known = name in ENCODERS or Path(name).exists()
+    return str(folder) if not known and (folder / "config.json").is_file() else name
 
 
 def _batch_size(text: str) -> int | None:

@@ -88,7 +88,7 @@ def export_frames(
     told = {pick.frame_index: pick for pick in picks or ()}
     with project.open_video(entry.stem) as video:
         wanted = sorted({int(index) for index in frame_indices})
-        _check_range(wanted, video.n_frames, entry.name)
+        check_frame_indices(wanted, video.n_frames, entry.name)
         frames = []
         for index in wanted:
             pick = told.get(index)
@@ -112,7 +112,14 @@ def export_frames(
     return replace(result, warnings=tuple(images.warnings))
 
 
-def _check_range(frame_indices: Sequence[int], n_frames: int, name: str) -> None:
+def check_frame_indices(frame_indices: Sequence[int], n_frames: int, name: str) -> None:
+    """Check that frames lie in a video of this name.
+
+    Raises
+    ------
+    FrameIndexError
+        If one does not.
+    """
     outside = [index for index in frame_indices if not 0 <= index < n_frames]
     if outside:
         raise FrameIndexError(

@@ -94,11 +94,23 @@ class RoundFrame:
 
 @dataclass(frozen=True)
 class Round:
-    """One round's picks in one video, and how many context frames on either side were written with them."""
+    """One round's picks in one video.
+
+    Attributes
+    ----------
+    info : RoundInfo
+    frames : tuple of RoundFrame
+    context : int
+        Context frames on either side that were written with each pick.
+    others : tuple of int
+        Frames whose images came with the round and belong to no pick (a zip may hold such): they stay when a single
+        pick is taken back, and go when the whole round does.
+    """
 
     info: RoundInfo
     frames: tuple[RoundFrame, ...]
     context: int = 2
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +172,8 @@ class SelectionRecord:
             return replace(self, rounds=(*self.rounds, new))
         have = {frame.frame_index for frame in old.frames}
         frames = (*old.frames, *(frame for frame in new.frames if frame.frame_index not in have))
-        merged = Round(old.info, _sorted(frames), max(old.context, new.context))
+        others = tuple(sorted({*old.others, *new.others}))
+        merged = Round(old.info, _sorted(frames), max(old.context, new.context), others)
         return replace(self, rounds=tuple(merged if each is old else each for each in self.rounds))
 
     def without_frames(self, frame_indices: frozenset[int]) -> "SelectionRecord":
@@ -223,6 +236,7 @@ def _round_to_json(each: Round) -> dict[str, Any]:
         "who": info.who,
         "when": info.when,
         "context": each.context,
+        **({"others": list(each.others)} if each.others else {}),
         **({"coverage": dict(info.coverage)} if info.coverage is not None else {}),
         "frames": [
             {
@@ -262,7 +276,8 @@ def _round_from_json(value: Mapping[str, Any]) -> Round:
         if isinstance(frame, dict) and isinstance(frame.get("frame_index"), int) and "name" in frame
     )
     context = value.get("context", 2)
-    return Round(info, _sorted(frames), context if isinstance(context, int) else 2)
+    others = tuple(index for index in _list(value.get("others")) if isinstance(index, int))
+    return Round(info, _sorted(frames), context if isinstance(context, int) else 2, others)
 
 
 def _number(value: Any) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from castle_core.errors import ProjectError
-from castle_core.frames.names import SELECTED, frame_name, images_by_index, read_list, read_selected
+from castle_core.frames.names import SELECTED, frame_name, images_by_index, read_list, read_selected, with_context
 from castle_core.frames.record import Round, RoundFrame, RoundInfo, read_record
 from castle_core.frames.writes import Change, frames_lock, staging
 from castle_core.progress import QUIET, Task
@@ -71,7 +71,8 @@ def store_frames(
     images : callable
         Gives the images of those that are not there yet.
     context_indices : iterable of int
-        Other frames whose images are wanted, as context. Images that `images` leaves out are not written.
+        Other frames whose images are wanted, as context or (further away than `context`) as the round's others. Images
+        that `images` leaves out are not written.
     context : int
         Frames on either side that count as a pick's context.
     round_info : RoundInfo
@@ -112,7 +113,11 @@ def store_frames(
                 gone = [index for index in (*wanted, *context_only) if index not in on_disk and index not in asked]
                 if gone:  # somebody took an image back while ours were made
                     continue
-                change, result = _merged(project, stem, wanted, staged_names, on_disk, context, round_info, video_name)
+                near = {other for index in wanted for other in with_context(index, context)}
+                others = tuple(index for index in context_only if index in staged_names and index not in near)
+                change, result = _merged(
+                    project, stem, wanted, staged_names, on_disk, context, others, round_info, video_name
+                )
                 if change is not None:
                     staged.commit(change, task)
                 return result
@@ -133,12 +138,13 @@ def _merged(
     staged_names: Mapping[int, str],
     on_disk: Mapping[int, str],
     context: int,
+    others: tuple[int, ...],
     round_info: RoundInfo,
     video_name: str,
 ) -> tuple[Change | None, Exported]:
     """Work out, under the lock, what the folder becomes; None if it stays as it is."""
     folder = project.frames_folder(stem)
-    (selected, others), record = read_list(folder), read_record(folder)
+    (selected, unnumbered), record = read_list(folder), read_record(folder)
     new = {index: name for index, name in staged_names.items() if index not in on_disk}
     names = {**on_disk, **new}
     if not (folder / SELECTED).exists() and not record.rounds:
@@ -159,11 +165,11 @@ def _merged(
     if not new.keys() <= set(wanted):
         record = record.with_context_of(selected.keys() & wanted.keys(), context)
     if picked:
-        record = record.with_round(Round(round_info, tuple(picked), context))
+        record = record.with_round(Round(round_info, tuple(picked), context, others))
     record = replace(record, video=record.video or video_name, written=record.written | frozenset(new.values()))
     again = {index: name for index, name in new.items() if index in selected}  # a listed image that was lost
     listed = selected | again | {frame.frame_index: frame.name for frame in picked}
-    change = Change(tuple(new.values()), (), dict(sorted(listed.items())), record, round_info.id, others)
+    change = Change(tuple(new.values()), (), dict(sorted(listed.items())), record, round_info.id, unnumbered)
     return change, result
 
 

@@ -136,6 +136,9 @@ def _take_back(
     selected = {index: name for index, name in listed.items() if index not in frame_indices}
     needed = _needed(record, frozenset(selected), project.labelled(stem))
     near = {near for index in frame_indices for near in with_context(index, record.context_of(index))}
+    undone = record.round(round_id) if round_id else None
+    if undone is not None and all(frame.frame_index in frame_indices for frame in undone.frames):
+        near.update(undone.others)
     delete = tuple(images[i] for i in sorted(near - needed) if i in images and images[i] in record.written)
     after = replace(record.without_frames(frame_indices), written=record.written - frozenset(delete))
     if not after.rounds and not after.written:
@@ -144,8 +147,11 @@ def _take_back(
 
 
 def _needed(record: SelectionRecord, selected: frozenset[int], labelled: frozenset[int]) -> set[int]:
-    """Return the frames whose images must stay: selected or labelled ones, and the context of our picks among them."""
+    """Return the frames whose images must stay: selected or labelled ones, and what belongs to the picks among them."""
     needed = set(selected | labelled)
     for index in selected:
         needed.update(with_context(index, record.context_of(index, default=0)))
+    for each in record.rounds:
+        if any(frame.frame_index in selected for frame in each.frames):
+            needed.update(each.others)
     return needed

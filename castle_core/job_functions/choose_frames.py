@@ -58,7 +58,8 @@ def choose_frames(
     board : str
         Id for the board; by default one made from the task's key, so that another attempt finds it again.
     again : str
-        Id of a waiting board that this one replaces: its pinned frames stay, its dropped ones are not chosen again.
+        Id of a waiting board that this one replaces: its pinned frames and those added by hand stay, its dropped
+        ones are not chosen again.
 
     Returns
     -------
@@ -203,13 +204,18 @@ class _Chooser:
                 warnings += [f"{stem}: {line}" for line in selection.warnings]
         return board_videos, entries
 
+    def _stays(self, stem: str) -> list[Entry]:
+        """What the board before this one hands on: pinned frames, and those that were added by hand."""
+        return [entry for entry in self.old.entries if entry.video == stem and entry.stays] if self.old else []
+
     def _pinned(self, stem: str) -> list[Entry]:
-        return [entry for entry in self.old.entries if entry.video == stem and entry.state == "pin"] if self.old else []
+        """What is taken off the number of frames that was asked for; frames added by hand come on top of it."""
+        return [entry for entry in self._stays(stem) if not entry.by_hand]
 
     def _covered(self, stem: str) -> tuple[int, ...]:
         """Frames that must not be chosen: those of the project, and those decided on in the board before this one."""
         decided = (
-            {entry.frame_index for entry in self.old.entries if entry.video == stem and entry.state != "keep"}
+            {e.frame_index for e in self.old.entries if e.video == stem and (e.state != "keep" or e.stays)}
             if self.old
             else set()
         )
@@ -229,7 +235,6 @@ class _Chooser:
         )
 
     def _entries(self, stem: str, video: "Video", selection: "Selection") -> list[Entry]:
-        pinned = self._pinned(stem)
         chosen = [
             Entry(
                 id=0,
@@ -245,7 +250,7 @@ class _Chooser:
             )
             for pick in selection.picks
         ]
-        return sorted([*pinned, *chosen], key=lambda entry: entry.frame_index)
+        return sorted([*self._stays(stem), *chosen], key=lambda entry: entry.frame_index)
 
 
 def _finite(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,9 @@ def inspect_zips(task: Task, *, project: str, owner: str, zips: Sequence[dict[st
     Returns
     -------
     dict
-        ``reports``, one a zip: ``name``, ``video``, ``ok``, ``fixable``, ``frames``, ``context_frames`` (counts) and
-        ``groups`` of problems of one kind: ``severity``, ``title``, ``count`` and the first `PROBLEMS_SHOWN` as
-        ``{file, problem, fix, severity}``.
+        ``reports``, one a zip: ``name``, ``video``, ``ok``, ``fixable``, the counts ``frames``, ``context_frames`` and
+        ``other_frames``, and ``groups`` of problems of one kind: ``severity``, ``title``, ``count`` and the first
+        `PROBLEMS_SHOWN` as ``{file, problem, fix, severity}``.
     """
     from castle_core.zips import ZipSource
     from castle_core.zips import inspect_zips as inspect
@@ -45,6 +45,7 @@ def inspect_zips(task: Task, *, project: str, owner: str, zips: Sequence[dict[st
                 "fixable": report.fixable,
                 "frames": report.frames,
                 "context_frames": report.context_frames,
+                "other_frames": report.other_frames,
                 "groups": [
                     {
                         "severity": group.severity,

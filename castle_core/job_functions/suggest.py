@@ -68,7 +68,8 @@ def suggest(
     board : str
         Id for the board; by default one made from the task's key, so that another attempt finds it again.
     again : str
-        Id of a waiting board that this one replaces: its pinned frames stay, its dropped ones are not chosen again.
+        Id of a waiting board that this one replaces: its pinned frames and those added by hand stay, its dropped
+        ones are not chosen again.
 
     Returns
     -------
@@ -141,8 +142,9 @@ def _make_board(
     from castle_core.hard_frames import suggest_from_videos
     from castle_core.suggestions import project_sources
 
-    pinned = [entry for entry in old.entries if entry.state == "pin"] if old else []
-    decided = [entry for entry in old.entries if entry.state != "keep"] if old else []
+    stays = [entry for entry in old.entries if entry.stays] if old else []
+    pinned = [entry for entry in stays if not entry.by_hand]  # frames added by hand come on top of the budget
+    decided = [entry for entry in old.entries if entry.state != "keep" or entry.stays] if old else []
     n = int(settings.get("n") or 20) - len(pinned)
     if n < 1:
         raise ConfigError(f"All {len(pinned)} frames are pinned. Unpin some, or ask for more frames.")
@@ -167,7 +169,7 @@ def _make_board(
             _board_video(project, stem, source, selection)
             for stem, source, selection in zip(stems, sources, selections, strict=True)
         ]
-        entries = [entry for entry in pinned if entry.video in stems]
+        entries = [entry for entry in stays if entry.video in stems]
         for stem, source, selection in zip(stems, sources, selections, strict=True):
             entries += _entries(stem, source, selection)
         points = {

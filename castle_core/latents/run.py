@@ -133,7 +133,8 @@ def run_extractions(
             report["failed"].append({"video": entry.name, "reason": str(error)})
             task.log(f"  ❌ Error processing {entry.name}: {error}")
     failed = list(dict.fromkeys(failure["video"] for failure in report["failed"]))
-    task.log(f"\n🎉 Extraction Complete!\nSuccessfully processed {len(videos) - len(failed)}/{len(videos)} videos.")
+    done = "❌ Extraction failed." if videos and len(failed) == len(videos) else "🎉 Extraction Complete!"
+    task.log(f"\n{done}\nSuccessfully processed {len(videos) - len(failed)}/{len(videos)} videos.")
     if failed:
         task.log(f"⚠️ Failed videos: {', '.join(failed)}")
     return report

@@ -1,6 +1,5 @@
 """Importing zips of frames: all of a zip or nothing, as one round that can be undone."""
 
-import bisect
 import contextlib
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -19,8 +18,6 @@ from castle_core.zips.selected import CONTEXT
 if TYPE_CHECKING:
     from castle_core.frames import RoundFrame, RoundInfo
     from castle_core.projects import Project
-
-_MAX_CONTEXT = 1000
 
 
 @dataclass(frozen=True)
@@ -209,8 +206,8 @@ def _store(
         target.video,
         [_round_frame(frame_index, inspection) for frame_index in inspection.selected],
         images,
-        context_indices=report.context_frame_indices,
-        context=_reach(inspection.selected, report.context_frame_indices),
+        context_indices=(*report.context_frame_indices, *report.other_frame_indices),
+        context=CONTEXT,
         round_info=info,
         video_name=target.video_name,
         task=task,
@@ -232,12 +229,3 @@ def _round_frame(frame_index: int, inspection: Inspection) -> "RoundFrame":
     times_s = inspection.target.times_s
     time_s = None if times_s is None else float(times_s[frame_index])
     return RoundFrame(frame_index, "", time_s, f"from {inspection.report.name}")
-
-
-def _reach(selected: Sequence[int], others: Sequence[int]) -> int:
-    """Return how far the zip's other images lie from the frames to label, so that undo takes them back as well."""
-    reach = CONTEXT
-    for index in others:
-        at = bisect.bisect(selected, index)
-        reach = max(reach, min(abs(index - near) for near in selected[max(0, at - 1) : at + 1]))
-    return min(reach, _MAX_CONTEXT)

@@ -17,7 +17,7 @@ from castle_core.zips.limits import LIMITS, ZipLimits
 from castle_core.zips.matching import compare_with_video
 from castle_core.zips.names import CSV_NAME, Contents, ZippedFrame, classify, is_frame_name, is_junk
 from castle_core.zips.report import Findings, ZipReport, frame_list
-from castle_core.zips.selected import check_context, derive_selected, read_selected
+from castle_core.zips.selected import check_context, context_window, derive_selected, read_selected
 from castle_core.zips.target import Target, find_target
 
 if TYPE_CHECKING:
@@ -111,13 +111,15 @@ def inspect_stream(
     archive = open_zip(stream, name, limits, findings)
     if archive is not None:
         _inspect_archive(inspection, archive, stream, name, project, limits, findings, task)
-    present = {frame.frame_index for frame in inspection.contents.frames}
+    rest = {frame.frame_index for frame in inspection.contents.frames} - set(inspection.selected)
+    windows = {near for index in inspection.selected for near in context_window(index, None)}
     inspection.report = ZipReport(
         name,
         target.video,
         findings.sorted(),
         frame_indices=inspection.selected,
-        context_frame_indices=tuple(sorted(present - set(inspection.selected))),
+        context_frame_indices=tuple(sorted(rest & windows)),
+        other_frame_indices=tuple(sorted(rest - windows)),
     )
     return inspection, archive
 

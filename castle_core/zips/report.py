@@ -107,8 +107,8 @@ class ZipReport:
         Errors first, then what can be fixed, then warnings.
     fixes : tuple of str
         One line for each kind of fix offered.
-    frame_indices, context_frame_indices : tuple of int
-        Frames to label, and the other frames of the zip, as far as they are known. Sorted.
+    frame_indices, context_frame_indices, other_frame_indices : tuple of int
+        Frames to label, those within reach of one, and the rest of the zip, as far as they are known. Sorted.
     """
 
     name: str
@@ -116,6 +116,7 @@ class ZipReport:
     problems: tuple[Problem, ...]
     frame_indices: tuple[int, ...] = ()
     context_frame_indices: tuple[int, ...] = ()
+    other_frame_indices: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -134,8 +135,13 @@ class ZipReport:
 
     @property
     def context_frames(self) -> int:
-        """Number of images that are not to be labelled."""
+        """Number of images around those that are to be labelled."""
         return len(self.context_frame_indices)
+
+    @property
+    def other_frames(self) -> int:
+        """Number of images that are neither to be labelled nor context; they are stored as well."""
+        return len(self.other_frame_indices)
 
     @property
     def fixes(self) -> tuple[str, ...]:
@@ -177,6 +183,7 @@ class ZipReport:
             "fixes": list(self.fixes),
             "frames": self.frames,
             "context_frames": self.context_frames,
+            "other_frames": self.other_frames,
         }
 
 

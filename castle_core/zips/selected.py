@@ -225,7 +225,7 @@ def check_context(
         findings.warning(
             "stray",
             frame_name(min(stray)),
-            f"{len(stray)} images are neither to be labelled nor within {CONTEXT} frames of one that is: "
-            f"{frame_list(stray)}.",
+            f"{len(stray)} {'image is' if len(stray) == 1 else 'images are'} neither to be labelled nor within "
+            f"{CONTEXT} frames of one that is: {frame_list(stray)}.",
             f"They are stored as well. Should they be labelled? Then list them in {CSV_NAME}.",
         )

@@ -256,10 +256,17 @@ def test_choosing_again_keeps_pinned_frames_and_avoids_dropped_ones(project, sel
     assert [board.id for board in boards.list_boards(project)] == ["job-2-3"]
     board = boards.load_board(project, "job-2-3")
     assert [(entry.frame_index, entry.state) for entry in board.entries] == [(1, "pin"), (2, "keep"), (3, "keep")]
-    boards.set_state(project, "job-2-3", [0, 1, 2], "pin")
+    boards.add_frame(project, "job-2-3", "mouse", 9)
+    boards.add_frame(project, "job-2-3", "mouse", 8)
+    dropped = boards.load_board(project, "job-2-3").find("mouse", 8)
+    boards.set_state(project, "job-2-3", [dropped.id], "drop")
+    _choose(project, _Job("job-2-4"), again="job-2-3")
+    board = boards.load_board(project, "job-2-4")
+    assert [entry.frame_index for entry in board.entries] == [0, 1, 2, 9]  # on top of the three that were asked for
+    boards.set_state(project, "job-2-4", [0, 1, 2], "pin")
     with pytest.raises(SelectionError, match="pinned"):
-        _choose(project, _Job("job-3-4"), again="job-2-3")
-    assert [board.id for board in boards.list_boards(project)] == ["job-2-3"]
+        _choose(project, _Job("job-3-4"), again="job-2-4")
+    assert [board.id for board in boards.list_boards(project)] == ["job-2-4"]
 
 
 @pytest.mark.parametrize("error", [JobCancelled("stop"), LeaseLostError("lost")])

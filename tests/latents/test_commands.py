@@ -68,7 +68,7 @@ def check_output(output):
 def test_latents_of_two_videos_three_rois_and_every_pooling(two_videos, capsys, encoder):
     poolings = ["roi-mean", "global", "point", "none"] + (["cls"] if encoder == "tiny" else [])
     arguments = ["latents", "--project", two_videos, "--points", "nose", "--rotation", "--angles", "3", "--crop-video"]
-    arguments += ["--encoder", two_videos / "encoders" / "tiny-dinov2" if encoder == "tiny" else "hog"]
+    arguments += ["--encoder", "tiny-dinov2" if encoder == "tiny" else "hog"]  # the project's own goes by its name
     arguments += ["--input-size", "56", "--center-roi", "1", "--tail-roi", "2", "--crop", "100x80", "--json"]
     arguments += [word for roi in "123" for word in ("--roi", roi)]
     arguments += [word for pooling in poolings for word in ("--pooling", pooling)]

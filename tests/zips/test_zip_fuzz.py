@@ -199,7 +199,10 @@ def run(seeds: range, tmp_path: Path) -> dict[str, int]:
             done = import_zip(project, path, fix=True)
             listed = (done.directory / "selected_frames.csv").read_text().split()
             assert listed == [name(index) for index in report.frame_indices], seed
-            images = {name(index) for index in (*report.frame_indices, *report.context_frame_indices)}
+            images = {
+                name(index)
+                for index in (*report.frame_indices, *report.context_frame_indices, *report.other_frame_indices)
+            }
             assert {p.name for p in done.directory.iterdir()} == images | {"selected_frames.csv", "selection.json"}, (
                 seed
             )

@@ -23,7 +23,7 @@ from zip_builders import (
 )
 
 from castle_core.errors import CastleError, JobCancelled
-from castle_core.frames import list_rounds, undo_round
+from castle_core.frames import list_rounds, remove_frame, undo_round
 from castle_core.progress import Task
 from castle_core.projects import Project
 from castle_core.zips import ZipRefusedError, ZipSource, import_zip, import_zips, inspect_zip, inspect_zips
@@ -162,6 +162,26 @@ def test_undo_removes_exactly_the_round(project, tmp_path, strict):
     assert visible(project.path) == after_first
     undo_round(project, first.round_id)
     assert visible(project.path) == before
+
+
+def test_images_that_are_no_context_stay_with_single_picks_and_go_with_the_round(project, tmp_path):
+    before = visible(project.path)
+    files = {name(i): png(i) for i in (300, 365, 432, 603)}
+    path = write_zip(tmp_path / "session9.zip", files | {"selected_frames.csv": csv([300, 365])})
+    report = inspect_zip(path, project)
+    assert (report.frames, report.context_frames, report.other_frame_indices) == (2, 0, (432, 603))
+    done = import_zip(project, path)
+    folder = project.path / "labeled-data" / "session9"
+    remove_frame(project, "session9", 365)
+    assert sorted(each.name for each in folder.glob("*.png")) == [name(i) for i in (300, 432, 603)]
+    undo_round(project, done.round_id)
+    assert visible(project.path) == before
+
+    done = import_zip(project, path)
+    export_labels = f"labeled-data/session9/{name(300)},1,2\n"
+    (project.path / "CollectedData.csv").write_text(f"scorer,s,s\nbodyparts,a,a\ncoords,x,y\n{export_labels}")
+    undo_round(project, done.round_id)  # the labelled frame stays, and so does what came with it
+    assert sorted(each.name for each in folder.glob("*.png")) == [name(i) for i in (300, 432, 603)]
 
 
 def test_several_zips_are_one_round(project, tmp_path, strict):

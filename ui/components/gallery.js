@@ -95,7 +95,7 @@ function build(root, me) {
       overlay(tile, e.points);
       tile.querySelector("b").textContent = "frame " + e.frame;
       tile.querySelector(".t").textContent = e.time;
-      tile.querySelector(".why").textContent = e.reason;
+      tile.querySelector(".why").textContent = tile.querySelector(".why").title = e.reason;
       img.alt = "";
       if (list.children[j] !== tile) list.insertBefore(tile, list.children[j] ?? null);
       me.tiles.push(tile);
@@ -169,7 +169,7 @@ function paint(root, me) {
     for (const b of tile.lastChild.children) {
       b.tabIndex = on ? 0 : -1;
       b.hidden = b.dataset.do !== "look" && !(me.data.editable && me.data.pins);
-      if (b.dataset.do === "swap") b.disabled = !e.swap;
+      if (b.dataset.do === "swap") [b.disabled, b.title] = [!e.swap, e.swap ? "Swap for the next best" : "No other frame is left to swap in for this one"];
       b.setAttribute("aria-label", `${b.dataset.words}: frame ${e.frame}`);
     }
   });

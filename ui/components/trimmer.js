@@ -194,8 +194,10 @@ function setUp(root, me) {
       else return;
       event.preventDefault(); event.stopPropagation();
     });
-  for (const input of root.querySelectorAll("input"))
+  for (const input of root.querySelectorAll("input")) {
     input.addEventListener("change", () => typed(root, me, input));
+    input.addEventListener("input", () => { root.querySelector(".wrong").textContent = ""; });
+  }
   const act = what => {
     if (what === "play") play(root, me);
     if (what === "back" || what === "forward") { seek(root, me, me.at + (what === "back" ? -1 : 1)); if (me.from !== null) draw(root, me); }
