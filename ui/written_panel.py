@@ -1,5 +1,7 @@
 """What was written: the green line, the rounds with their undo, and single frames to take back."""
 
+import time
+
 import streamlit as st
 
 from castle_core.boards import restore_board
@@ -40,10 +42,9 @@ def green_line(project: Project) -> None:
         return
     if round_id and round_id not in {each.info.id for each in list_rounds(project)}:
         return
-    if st.session_state.get(_SHOWN) != job.id:  # the page may stand at its end, far below the line
-        st.toast(f"**{counted(written, 'frame')} written.**", icon=":material/check_circle:")
     st.session_state[_SHOWN] = job.id
     with st.container(key="green-line"):
+        _bring_into_sight("green-line", f"job-{job.id}")
         before = f" {counted(kept, 'frame was', 'frames were')} there already." if kept else ""
         st.success(f"**{counted(written, 'frame')} written.**{before} {NEXT}.", icon=":material/check_circle:")
         for warning in job.result.get("warnings") or ():
@@ -68,6 +69,7 @@ def _nothing_new(number: int, kept: int) -> None:
     st.session_state[_SHOWN] = number
     words = "The frame was" if kept == 1 else f"All {kept:,} frames were"
     with st.container(key="green-line"):
+        _bring_into_sight("green-line", f"job-{number}")
         st.info(f"{words} in the project already: nothing was written.", icon=":material/info:")
         st.button("Dismiss", key=f"green-{number}", type="tertiary", on_click=take_green_line_away)
 
@@ -80,16 +82,25 @@ def _note_of_undo(project: Project) -> None:
     if note["project"] != str(project.path) or _went_on(project, note["job"]):
         del st.session_state[_NOTE]
         return
-    if not note["told"]:
-        st.toast(plain(note["text"]), icon=":material/undo:")
-        st.session_state[_NOTE] = {**note, "told": True}
-    st.info(plain(note["text"]), icon=":material/undo:")
+    with st.container(key="undo-note"):
+        _bring_into_sight("undo-note", note["id"])
+        st.info(plain(note["text"]), icon=":material/undo:")
+
+
+def _bring_into_sight(key: str, occasion: str) -> None:
+    """Scroll to the container of this key, once an occasion: the page may stand at its end, where the button was."""
+    st.html(
+        "<script>{const seen = (window.castleSeen ??= new Set());"
+        f"if (!seen.has({occasion!r})) {{seen.add({occasion!r});"
+        f"document.querySelector('.st-key-{key}')?.scrollIntoView({{block: 'center'}});}}}}</script>",
+        unsafe_allow_javascript=True,
+    )
 
 
 def _take_note(project: str, text: str) -> None:
     newest = jobs().list(project=project, owner=current_user(), limit=1)
     number = max((job.id for job in newest), default=0)
-    st.session_state[_NOTE] = {"project": project, "text": text, "job": number, "told": False}
+    st.session_state[_NOTE] = {"project": project, "text": text, "job": number, "id": f"note-{time.time_ns()}"}
 
 
 def take_green_line_away() -> None:

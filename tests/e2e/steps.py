@@ -70,6 +70,7 @@ def write(page: Page, n: int) -> None:
     settle(page)
     page.get_by_role("button", name=f"Write {n} frame").last.click()
     expect(page.get_by_text(f"{n} frames written.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"{n} frames written.")).to_be_in_viewport()
     expect(page.get_by_text("Proceed to the next tab to label frames")).to_be_visible()
 
 

@@ -188,6 +188,32 @@ def test_remove_names_who_uploaded_the_video(run, project):
     assert "uploaded it" not in question("ana", n_bytes + 1)  # another file has that name now
 
 
+def test_a_zip_that_brings_nothing_new_is_told(run, project):
+    table = JobTable()
+    number = table.submit("import_zips", project=str(project.path), settings={}, owner=ME)
+    ledger = Ledger(table)
+    assert ledger.begin_next("cpu", "w") is not None
+    ledger.end(number, 1, "finished", result={"written": 0, "kept": 5, "round_id": "none", "directories": []})
+    at = run("mice")
+    assert "All 5 frames were in the project already: nothing was written." in [text.value for text in at.info]
+    assert not at.success
+    next(button for button in at.button if button.label == "Dismiss").click().run()
+    assert not at.info
+
+
+def test_what_an_undo_did_stays_until_the_user_goes_on(run, project):
+    export_frames(project, "walk", [3, 9], context=0, round_info=new_round("kmeans", who=ME))
+
+    def told(at):
+        return "2 frames taken back." in [text.value for text in at.info]
+
+    at = run("mice")
+    next(button for button in at.button if button.label == "Undo").click().run()
+    assert told(at)
+    assert told(at.run())
+    assert not told(at.segmented_control(key="source").set_value(ZIPS).run())
+
+
 def test_the_green_line_goes_with_the_next_action(run, project):
     def write(frame, owner=ME):
         done = export_frames(project, "walk", [frame], context=0, round_info=new_round("kmeans", who=owner))
