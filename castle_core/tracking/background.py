@@ -11,7 +11,7 @@ import numpy.typing as npt
 from castle_core.errors import RoiError
 from castle_core.progress import QUIET, Task
 from castle_core.prompts import Prompt, prompt_mask
-from castle_core.tracking.anatomy import Anatomy, axis_of, core_of, learn_anatomy, paint_parts
+from castle_core.tracking.anatomy import Anatomy, Part, axis_of, core_of, learn_anatomy, paint_parts
 from castle_core.tracking.background_model import BackgroundModel, learn_background
 from castle_core.tracking.settings import TrackedFrame
 from castle_core.video import Video
@@ -110,27 +110,60 @@ class BackgroundTracker:
                 animal.centre = animal.heading = None
 
     def _learn(self, model: BackgroundModel, video: Video, masks: Mapping[int, Mask], placed: bool) -> None:
-        """Learn each animal from the first frame on which its ROIs are drawn: ROIs of one outline are one animal."""
+        """Learn each animal from the first frame on which its ROIs are drawn: ROIs of one outline are one animal.
+
+        ROIs that are first drawn on a later frame join the animal that they are part of (see `_part_of`).
+        """
         known: set[int] = set()
         for frame_index, mask in masks.items():
-            drawn = {int(roi): mask == roi for roi in np.unique(mask) if roi and int(roi) not in known}
+            drawn = {int(roi): mask == roi for roi in np.unique(mask) if roi}
+            new = drawn.keys() - known
             known.update(drawn)
-            if not drawn:
+            if not new:
                 continue
             foreground = model.foreground(video.frame_at(frame_index))
-            for roi, region in drawn.items():
-                if (foreground[region] > 0).mean() < 0.05:
+            for roi in sorted(new):
+                if (foreground[drawn[roi]] > 0).mean() < 0.05:
                     raise RoiError(
                         f"What is drawn as ROI {roi} on frame {frame_index} of {video.path.name} does not differ from "
                         "the empty scene. Draw it on another frame, where the animal moves, or use SAM 2."
                     )
-            _, labels = cv2.connectedComponents(foreground, connectivity=8)
+            _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
             for rois, blob in _outlines(labels, drawn):
+                fresh = [roi for roi in rois if roi in new]
+                if not fresh:
+                    continue
                 anatomy, axis = learn_anatomy(blob, {roi: drawn[roi] for roi in rois})
+                owner = self._part_of(anatomy, set(drawn), stats[1:, cv2.CC_STAT_AREA])
+                if owner is not None:
+                    owner.anatomy = _joined(owner.anatomy, anatomy)
+                    continue
+                if len(fresh) < len(rois):  # animals that touch: only the new one is learned here
+                    anatomy, axis = learn_anatomy(blob, {roi: drawn[roi] for roi in fresh})
                 animal = Animal(anatomy)
                 if placed:
                     animal.seen(axis.centre, axis.heading)
                 self.animals.append(animal)
+
+    def _part_of(self, anatomy: Anatomy, drawn: set[int], areas: npt.NDArray[np.int32]) -> Animal | None:
+        """Return the animal that ROIs on one outline are part of; None if they are another animal.
+
+        It is the one with other ROIs on that outline. Where there is none: the one that is left, if the frame shows no
+        more outlines of an animal's size than there are animals, and the ROIs are other parts than those it has.
+        """
+        rois = {part.roi for part in anatomy.parts}
+        sharing = [animal for animal in self.animals if rois & {part.roi for part in animal.anatomy.parts}]
+        if sharing:
+            return sharing[0] if len(sharing) == 1 else None
+        left = [animal for animal in self.animals if not drawn & {part.roi for part in animal.anatomy.parts}]
+        if len(left) != 1:
+            return None
+        (animal,) = left
+        size = animal.anatomy.area
+        n_seen = int(((areas > 0.5 * size) & (areas < 1.6 * size)).sum())
+        alike = 0.5 * size < anatomy.area < 1.6 * size
+        same = any(_same_part(one, other) for one in anatomy.parts for other in animal.anatomy.parts)
+        return animal if alike and n_seen <= len(self.animals) and not same else None
 
     def step(self, frame_index: int, picture: Mask) -> TrackedFrame:
         """Find the ROIs in the next frame.
@@ -281,14 +314,46 @@ def _takes_an_animal_for_shadow(model: BackgroundModel, video: Video, masks: Map
     return False
 
 
+def _same_part(one: Part, other: Part) -> bool:
+    """Say whether two parts are the same stretch of an animal, or both thin."""
+    if one.thin or other.thin:
+        return one.thin and other.thin
+    common = min(one.end, other.end) - max(one.begin, other.begin)
+    return common > 0.6 * (max(one.end, other.end) - min(one.begin, other.begin))
+
+
+def _joined(before: Anatomy, later: Anatomy) -> Anatomy:
+    """Return an animal's anatomy after more of it was drawn; the later drawing of a ROI counts."""
+    drawn = {part.roi for part in later.parts}
+    kept = tuple(part for part in before.parts if part.roi not in drawn)
+    return replace(later if drawn & {part.roi for part in before.parts} else before, parts=(*kept, *later.parts))
+
+
 def _outlines(labels: npt.NDArray[np.int32], drawn: Mapping[int, Flags]) -> list[tuple[list[int], Flags]]:
-    """Return the drawn ROIs by the piece of foreground on which they lie."""
-    by_label: dict[int, list[int]] = {}
+    """Return the drawn ROIs by the outline on which they lie; a piece that came off (a tail) goes with its animal."""
+    areas = np.bincount(labels.ravel())
+    outlines: dict[int, tuple[list[int], set[int]]] = {}
     for roi, region in drawn.items():
         hits = np.bincount(labels[region], minlength=2)
         hits[0] = 0
-        by_label.setdefault(int(hits.argmax()), []).append(roi)
-    return [(rois, labels == label) for label, rois in by_label.items()]
+        label = int(hits.argmax())
+        whole = _came_off(labels, areas, label)
+        rois, pieces = outlines.setdefault(whole, ([], {whole}))
+        rois.append(roi)
+        pieces.add(label)
+    return [(rois, np.isin(labels, list(pieces))) for rois, pieces in outlines.values()]
+
+
+def _came_off(labels: npt.NDArray[np.int32], areas: npt.NDArray[np.int64], piece: int) -> int:
+    """Return the much larger outline right beside a piece of foreground; where there is none, the piece itself."""
+    best, best_gap = piece, np.inf
+    for label in range(1, len(areas)):
+        if areas[label] < 3 * areas[piece]:
+            continue
+        gap = float(cv2.distanceTransform((labels != label).astype(np.uint8), cv2.DIST_L2, 3)[labels == piece].min())
+        if gap < min(best_gap, 0.25 * float(np.sqrt(areas[label]))):
+            best, best_gap = label, gap
+    return best
 
 
 def _nearer(animal: Animal, rivals: Sequence[Animal], x: int, y: int, shape: tuple[int, int]) -> Flags:

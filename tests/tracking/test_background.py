@@ -76,6 +76,54 @@ def test_the_body_of_the_demo_from_one_box(tmp_path: Path) -> None:
     assert min(overlaps) > 0.4
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("parts") / "demo"
+    make_demo(folder, seconds=5, size=(480, 360), n_videos=1, encoder=False)
+    return Project.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [("box", "masks"), ("body", "masks"), ("body", "tail"), ("body", "tail and head"), ("box", "head")],
+)
+def test_parts_of_one_animal_drawn_on_different_frames_stay_one_animal(demo: Project, first: str, later: str) -> None:
+    entry = demo.videos()[0]
+    with MaskFile(demo.path / "track" / entry.name / "mask_list.h5") as truth, demo.open_video(entry.stem) as video:
+
+        def masks(frame_index: int, *rois: int) -> list[Prompt]:
+            return [Prompt(frame_index, roi, "mask", truth.mask_at(frame_index) == roi) for roi in rois]
+
+        ys, xs = np.nonzero(truth.mask_at(0) == ROI_BODY)
+        box = Prompt(0, ROI_BODY, "box", [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+        prompts = [box] if first == "box" else masks(0, ROI_BODY)
+        rois = {"masks": (1, 2, 3), "tail": (2,), "tail and head": (2, 3), "head": (3,)}[later]
+        prompts += masks(60, *rois)
+        tracker = BackgroundTracker(video, prompts)
+        found = _follow(video, tracker)
+        overlap = {
+            roi: np.mean([_overlap(found[i].mask == roi, truth.mask_at(i) == roi) for i in range(0, 150, 5)])
+            for roi in (ROI_BODY, *rois)
+        }
+    assert len(tracker.animals) == 1
+    assert overlap[1] > (0.85 if 3 not in rois or later == "masks" else 0.7), overlap
+    assert overlap.get(2, 1.0) > 0.5, overlap
+    assert overlap.get(3, 1.0) > 0.5, overlap
+
+
+def test_an_animal_that_is_drawn_later_is_another_one(two_animals: Path) -> None:
+    with open_video(two_animals) as video:
+        found = _follow(video, tracker := BackgroundTracker(video, [_box(0, 0, 7), _box(1, 25, 3)]))
+    assert len(tracker.animals) == 2
+    for t, frame in found.items():
+        if t >= 25:
+            for kind, roi in ((0, 7), (1, 3)):
+                ys, xs = np.nonzero(frame.mask == roi)
+                x, y = _place(kind, t)
+                assert abs(xs.mean() - x - (8.5 if kind == 0 else 6.5)) < 2, (t, roi)
+                assert abs(ys.mean() - y - 6) < 2, (t, roi)
+
+
 def test_an_animal_that_leaves_is_lost_and_found_again(one_animal: Path) -> None:
     with open_video(one_animal) as video:
         found = _follow(video, BackgroundTracker(video, [_box(0, 0, 1)]))
