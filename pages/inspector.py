@@ -11,7 +11,8 @@ st.title("Inspector", anchor=False)
 st.caption("Look at latents: which frames are alike, where values are missing, and which frames to label next.")
 files = latent_files(project)
 if files:
-    left, main = st.columns([1, 4], gap="large")
+    with st.container(key="cols-list"):
+        left, main = st.columns([1, 4], gap="large")
     with left:
         file = choose_file(files)
     with main:

@@ -89,6 +89,14 @@ color:inherit!important;text-decoration:none!important}
 .castle-check :is(tr,td){display:block;border:0;padding:.1rem 0}
 .castle-check tr{padding:.5rem 0;border-bottom:1px solid #8884}.castle-check td:empty{display:none}
 .castle-check td:nth-child(n+3)::before{content:attr(data-head) ": ";opacity:.8}.castle-check br{display:none}}
+[class*="st-key-cols-"]>*>[data-testid="stHorizontalBlock"]{flex-wrap:wrap}
+[class*="st-key-cols-"]>*>[data-testid="stHorizontalBlock"]>[data-testid="stColumn"]{flex:1 1 var(--least);min-width:0}
+[class*="st-key-cols-"]>*>*>[data-testid="stColumn"]:first-child{flex-grow:var(--grow,1)}
+.st-key-cols-even{--least:15.5rem}.st-key-cols-label{--least:19rem;--grow:1.4}.st-key-cols-list{--least:13rem}
+.st-key-cols-list>*>*>[data-testid="stColumn"]:last-child{flex:4 1 30rem}
+.st-key-cols-canvas{--least:12rem;--grow:2.3}
+.st-key-cols-canvas>*>*>[data-testid="stColumn"]:first-child{flex-basis:38rem}
+:is(.st-key-track-where) [role=radiogroup]{flex-wrap:wrap;overflow:visible}
 .castle-files{list-style:none;margin:0!important;padding:0!important;max-height:18rem;overflow:auto;font-size:.8125rem}
 .st-key-latent-notes p{overflow-wrap:anywhere}
 .castle-files li{margin:0 0 .4rem!important;overflow-wrap:anywhere}.castle-files b{font-weight:600;display:block}

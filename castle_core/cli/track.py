@@ -55,8 +55,9 @@ def track(
 
     Drawings given here are saved in the project, on the first video; without any, the saved ones are taken.
     """
+    from castle_core.errors import CastleError
     from castle_core.projects import Project
-    from castle_core.prompts import save_prompts
+    from castle_core.prompts import prompts_path, save_prompts
     from castle_core.ranges import parse_bound
     from castle_core.tracking.run import track_videos
     from castle_core.tracking.settings import TrackSettings
@@ -64,8 +65,7 @@ def track(
     opened = Project.open(project)
     drawn = _drawings(box or [], point or [], mask or [])
     first = opened.video(video[0]).stem
-    for frame_index in sorted({prompt.frame_index for prompt in drawn}):
-        save_prompts(opened, first, frame_index, [p for p in drawn if p.frame_index == frame_index])
+    before = _Drawings(prompts_path(opened, first)) if drawn else None
     with opened.open_video(first) as timed:
         bounds = [parse_bound(text).to_frame(timed.times_s, timed.n_frames) for text in (start, stop)]
         ends: Any = None if bounds[1] == timed.n_frames else bounds[1]
@@ -79,8 +79,16 @@ def track(
         model=model,
     )
     task = TerminalTask("tracking")
-    report = track_videos(opened, video, settings, prompts_from=prompts_from or first, task=task)
-    task.close()
+    try:
+        for frame_index in sorted({prompt.frame_index for prompt in drawn}):
+            save_prompts(opened, first, frame_index, [p for p in drawn if p.frame_index == frame_index])
+        report = track_videos(opened, video, settings, prompts_from=prompts_from or first, task=task)
+    except CastleError:
+        if before:  # what cannot be followed must not take the place of what was drawn before
+            before.put_back()
+        raise
+    finally:
+        task.close()
     if json_:
         print_json(report)
     else:
@@ -92,6 +100,24 @@ def track(
         say(f"castle: {failure['video']}: {failure['reason']}")
     if report["failed"]:
         raise Failed
+
+
+class _Drawings:
+    """A video's drawings as they are on the disk now, with their pictures."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        found = [path, *(path.parent / "prompts").glob("*.png")]
+        self._files = {each: each.read_bytes() for each in found if each.is_file()}
+
+    def put_back(self) -> None:
+        from castle_core.files import atomic_path
+
+        if self._path not in self._files:
+            self._path.unlink(missing_ok=True)
+        for path, content in reversed(self._files.items()):  # the document last: it names the pictures
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(content)
 
 
 def _drawings(boxes: list[str], points: list[str], masks: list[str]) -> "list[Prompt]":

@@ -1,6 +1,8 @@
 """One ``mask_list.h5`` from shards and the file that was there: copied as stored where nothing has to be joined."""
 
 import contextlib
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +82,8 @@ def merge_shards(
     """Write tracked frames into a video's mask file; other frames, and other ROIs on these frames, stay.
 
     Where what was tracked now meets another ROI, it lies on top. Later shards count before earlier ones. A file that
-    was not written by us is linked or copied to ``.castle/trash`` before it is replaced.
+    was not written by us is linked or copied to ``.castle/trash`` before it is replaced; of our own the last one before
+    is kept there, in ``masks-before/<video>``.
 
     Parameters
     ----------
@@ -288,9 +291,22 @@ def _publisher(target: Target, task: Task, *, always: bool = False) -> Any:
             kept = replace_keeping(temporary, final, target.cache, task.publish)
             task.log(f"  the earlier masks of {target.video_name} are kept in {kept}")
         else:
+            if final.exists():
+                _keep_one_before(final, target)
             task.publish(temporary, final)
 
     return publish
+
+
+def _keep_one_before(masks: Path, target: Target) -> None:
+    """Keep masks of ours that are about to be replaced, in the place of those that were kept before."""
+    kept = make_folder(target.cache / "trash" / "masks-before" / target.video_name) / masks.name
+    with atomic_path(kept) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(masks, temporary)
+        except OSError:  # not every disk has hard links
+            shutil.copy2(masks, temporary)
 
 
 def rewrite_masks(

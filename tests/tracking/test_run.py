@@ -100,7 +100,8 @@ def test_only_the_asked_frames_change_and_other_rois_stay(project):
     kept = list((project.cache_dir / "trash").rglob("*.h5"))
     assert [path.read_bytes() for path in kept] == [before]
     track_video(project, "a", [drawn], TrackSettings(start=20, stop=30, direction="forward"))
-    assert len(list((project.cache_dir / "trash").rglob("*.h5"))) == 1, "our own file needs no copy"
+    kept = sorted(path.parent.name for path in (project.cache_dir / "trash").rglob("*.h5"))
+    assert kept[1:] == ["a.mp4"], "of our own file one version before is kept"
     summary = track_summary(project, "a")
     assert set(summary.rois) == {1, 7}
     assert summary.tracked.sum() == len(found)
@@ -321,6 +322,38 @@ def test_the_command_tracks_and_says_where(project, capsys):
         ("b.mp4", 30, [1], {"1": 0}),
     ]
     assert sorted(masks_of(project, "b")) == list(range(30))
+
+
+def test_drawings_that_cannot_be_followed_take_the_place_of_none(project):
+    from castle_core.cli.app import app
+    from castle_core.errors import CastleError
+    from castle_core.prompts import prompts_path, read_prompts, save_prompts
+
+    command = ["rois", "track", "--project", str(project.path), "--video", "a", "--stop", "20f"]
+    with pytest.raises(CastleError, match="needs a box"):
+        app([*command, "--point", "0:1:12,30"], standalone_mode=False)
+    assert read_prompts(project, "a") == ()
+    outline = np.zeros((HEIGHT, WIDTH), bool)
+    outline[22:38, 10:22] = True
+    save_prompts(project, "a", 0, [Prompt(0, 1, "mask", outline)])
+    before = prompts_path(project, "a").read_bytes()
+    with pytest.raises(CastleError, match="needs a box"):
+        app([*command, "--point", "0:1:12,30"], standalone_mode=False)
+    assert prompts_path(project, "a").read_bytes() == before
+    assert np.array_equal(read_prompts(project, "a")[0].data, outline)
+
+
+def test_the_masks_before_the_last_tracking_are_kept(project):
+    track_video(project, "a", [BOX], TrackSettings())
+    first = masks_of(project)
+    kept = project.cache_dir / "trash" / "masks-before" / "a.mp4" / "mask_list.h5"
+    assert not kept.exists()
+    for start in (10, 20):
+        before = (project.path / "track" / "a.mp4" / "mask_list.h5").read_bytes()
+        track_video(project, "a", [Prompt(30, 2, "box", [36, 18, 56, 42])], TrackSettings(start=start))
+        assert kept.read_bytes() == before
+    assert {2} <= set(np.unique(masks_of(project)[30]))
+    assert masks_of(project)[0].tolist() == first[0].tolist()
 
 
 def test_a_video_that_was_replaced_keeps_its_masks_and_says_so_until_all_is_tracked_again(project):

@@ -173,7 +173,7 @@ function setUp(root, me) {
     else return;
     event.preventDefault(); event.stopPropagation();
   });
-  const paintPlay = () => { play.textContent = video.paused ? "▶" : "⏸"; play.setAttribute("aria-label", video.paused ? "Play" : "Pause"); };
+  const paintPlay = () => { play.textContent = video.paused ? "▶" : "❚❚"; play.setAttribute("aria-label", video.paused ? "Play" : "Pause"); };
   paintPlay();
   video.addEventListener("play", paintPlay);
   video.addEventListener("pause", () => { paintPlay(); if (me.playing) { me.playing = false; seek(root, me, me.at); } });

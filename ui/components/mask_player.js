@@ -134,7 +134,7 @@ function draw(root, me) {
   for (const name of ["worst", "next", "previous"]) root.querySelector(`[data-do=${name}]`).disabled = name === "worst" ? data.worst === null : !data.losses.length;
   const button = root.querySelector("[data-do=play]");
   button.disabled = me.stills;
-  button.textContent = root.querySelector("video").paused ? "▶" : "⏸";
+  button.textContent = root.querySelector("video").paused ? "▶" : "❚❚";
 }
 function go(root, me, frame, words) {
   seek(root, me, frame);

@@ -125,7 +125,7 @@ function draw(root, me) {
   const button = root.querySelector("[data-do=play]");
   button.disabled = me.stills;
   button.title = me.stills ? "This browser cannot play the video's codec: single frames are shown" : "";
-  button.textContent = root.querySelector("video").paused ? "▶" : "⏸";
+  button.textContent = root.querySelector("video").paused ? "▶" : "❚❚";
   head(root, me);
 }
 function parse(me, text) {

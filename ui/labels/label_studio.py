@@ -14,7 +14,8 @@ def label_studio(project: Project) -> None:
     if kept is None:
         connection_hint()
         return
-    left, right = st.columns([7, 5], gap="large")
+    with st.container(key="cols-label"):
+        left, right = st.columns([7, 5], gap="large")
     with right:
         pull_panel(project, kept)
     with left:

@@ -22,7 +22,8 @@ def latent_page(project: Project) -> None:
         st.page_link("pages/extract_frames.py", label="Extract frames", icon=":material/arrow_back:")
         return
     settle_form(project)
-    left, middle, right = st.columns(3, gap="medium")
+    with st.container(key="cols-even"):
+        left, middle, right = st.columns(3, gap="medium")
     with left, st.container(border=True):
         model_panel(project, current_form())
     with middle, st.container(border=True):

@@ -72,7 +72,8 @@ def draw_panel(project: Project, video: VideoEntry, timeline: Timeline, tracked:
                 st.number_input("Width in pixels", 1, 200, 16, key="canvas-brush", persist_state="session", width=130)
             )
         zoom = st.selectbox("Zoom", list(ZOOMS), key="canvas-zoom", persist_state="session", width=90)
-    left, right = st.columns([7, 3], gap="medium")
+    with st.container(key="cols-canvas"):
+        left, right = st.columns([7, 3], gap="medium")
     left.caption(_HELP[tool])
     if problem := _cannot_show(str(project.path), stem, frame, media.media_base(project, stem)):
         left.error(plain(problem), icon=":material/broken_image:")

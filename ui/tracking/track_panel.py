@@ -166,10 +166,15 @@ def _failures(job: "Job") -> list[dict[str, Any]]:
 
 
 def _kept(project: Project, video: VideoEntry, tracked: Sequence[int]) -> None:
-    """Say that ROIs which have masks and are not drawn keep them, but for what the drawn ones cover."""
+    """Say what becomes of the masks that are there: those of drawn ROIs are replaced, others stay where not covered."""
     frames = prompt_frames(project, video.stem)
     drawn = {prompt.roi for prompt in read_prompts(project, video.stem)} if frames and tracked else set()
     others = [str(roi) for roi in tracked if roi not in drawn]
+    if again := [str(roi) for roi in tracked if roi in drawn]:
+        st.caption(
+            f":material/history: ROI {', '.join(again)} {'has' if len(again) == 1 else 'have'} masks: they are "
+            "replaced on the frames that are tracked. The masks as they are now are kept in `.castle/trash`."
+        )
     if drawn and others:
         st.caption(
             f":material/layers: ROI {', '.join(others)} {'is' if len(others) == 1 else 'are'} not drawn here: "
