@@ -42,7 +42,7 @@ def test_demo_from_the_empty_app(page, app, tmp_path):
     page.goto(app.url)
     page.get_by_role("button", name="Make the demo project").click()
     expect(page.get_by_text(f"Make the project {project.name}", exact=True).first).to_be_visible()
-    expect(extract_button(page)).to_be_visible(timeout=60_000)
+    expect(extract_button(page)).to_be_visible(timeout=150_000)
     set_number(page, "Frames per video", 6)
     extract_button(page).click()
     expect(page.get_by_text("You can leave or reload this page")).to_be_visible()

@@ -128,6 +128,19 @@ def test_what_is_drawn_is_what_is_stored_at_every_zoom(page, app, demo):
     until(lambda: not saved(demo, 0), "an empty frame")
 
 
+@pytest.mark.parametrize("width", [400, 800])
+def test_where_there_is_little_room_the_whole_frame_is_in_sight_and_drawn_true(page, app, demo, width):
+    page.set_viewport_size({"width": width, "height": 1200})
+    open_page(page, app, demo)
+    place, room = on_canvas(page), page.locator(".st-key-canvas-scroll").bounding_box()
+    assert place["x"] >= room["x"]
+    assert place["x"] + place["width"] <= room["x"] + room["width"] + 1
+    box = (60, 40, 180, 150)
+    drag(page, (320, 240), box)
+    (found,) = until(lambda: saved(demo, 0), "the box")
+    assert np.abs(np.array(found["data"]) - box).max() <= 1.0
+
+
 def boxes_of(project, frame, stem="mouse_day1"):
     """Return the true masks' boxes (x0, y0, x1, y1) by ROI, a little wider."""
     from castle_core.rois import MaskFile

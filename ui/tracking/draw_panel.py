@@ -23,9 +23,9 @@ from ui.words import counted, plain
 _TURN = "canvas-turn"
 _HANDLED = "canvas-handled"
 _FIT = (600, 520)
-_SCREENS = (640, 560, 500, 450, 410, 390, 360, 320)
-_MARGINS = 84
-_SCROLL = ".st-key-canvas-scroll{overflow:auto;max-height:90vh}"
+_PLACES = (604, 580, 550, 520, 490, 460, 430, 400, 370, 340, 320, 300, 280, 260, 240)
+_MARGINS = 4
+_SCROLL = ".st-key-cols-canvas{container:drawing/inline-size}.st-key-canvas-scroll{overflow:auto;max-height:90vh}"
 ZOOMS = {"fit": 1.0, "1.5×": 1.5, "2×": 2.0, "3×": 3.0}
 _LABELS = {
     "box": ":material/crop_square: Box",
@@ -128,10 +128,10 @@ def _fit(timeline: Timeline) -> int:
 
 
 def _narrow(width: int) -> str:
-    """Return rules that make a canvas of `width` pixels smaller on narrow screens: the whole frame is in sight."""
-    steps = [(_SCREENS[i], _SCREENS[i + 1]) for i in range(len(_SCREENS) - 1)]
+    """Return rules that make a canvas of `width` pixels smaller where its place is narrower."""
+    steps = [(_PLACES[i], _PLACES[i + 1]) for i in range(len(_PLACES) - 1)]
     rules = [
-        f"@media(max-width:{wide}px){{.st-key-canvas-scroll>*{{zoom:{(least - _MARGINS) / width:.3f}}}}}"
+        f"@container drawing (max-width:{wide}px){{.st-key-canvas-scroll>*{{zoom:{(least - _MARGINS) / width:.3f}}}}}"
         for wide, least in steps
         if least - _MARGINS < width
     ]
