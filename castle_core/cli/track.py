@@ -83,6 +83,8 @@ def track(
         for frame_index in sorted({prompt.frame_index for prompt in drawn}):
             save_prompts(opened, first, frame_index, [p for p in drawn if p.frame_index == frame_index])
         report = track_videos(opened, video, settings, prompts_from=prompts_from or first, task=task)
+        if before and not report["tracked"]:
+            before.put_back()
     except CastleError:
         if before:  # what cannot be followed must not take the place of what was drawn before
             before.put_back()

@@ -326,6 +326,7 @@ def test_the_command_tracks_and_says_where(project, capsys):
 
 def test_drawings_that_cannot_be_followed_take_the_place_of_none(project):
     from castle_core.cli.app import app
+    from castle_core.cli.output import Failed
     from castle_core.errors import CastleError
     from castle_core.prompts import prompts_path, read_prompts, save_prompts
 
@@ -341,6 +342,9 @@ def test_drawings_that_cannot_be_followed_take_the_place_of_none(project):
         app([*command, "--point", "0:1:12,30"], standalone_mode=False)
     assert prompts_path(project, "a").read_bytes() == before
     assert np.array_equal(read_prompts(project, "a")[0].data, outline)
+    with pytest.raises(Failed):
+        app([*command, "--video", "b", "--point", "0:1:12,30"], standalone_mode=False)
+    assert prompts_path(project, "a").read_bytes() == before
 
 
 def test_the_masks_before_the_last_tracking_are_kept(project):
