@@ -61,7 +61,7 @@ button[data-variant="segmented_control"],button[data-variant="pills"]{color:inhe
 [data-testid="stSidebar"] hr{margin:.25rem 0 .5rem}
 [data-testid="stSidebar"] [data-testid="stCaptionContainer"]{opacity:1}
 .st-key-canvas-tools>.st-key-canvas-tool,.st-key-canvas-tool>*{max-width:100%}
-:is(.st-key-canvas-tool,.st-key-inspector-which) [role=radiogroup]{flex-wrap:wrap;overflow:visible}
+:is(.st-key-canvas-tool,.st-key-track-where,.st-key-inspector-which) [role=radiogroup]{flex-wrap:wrap;overflow:visible}
 .st-key-machine-panel p{font-variant-numeric:tabular-nums}
 .castle-histogram{height:2.2rem;margin:0 .35rem;display:flex;align-items:flex-end;gap:1px;border-bottom:1px solid #8888}
 .castle-histogram i{flex:1}.castle-histogram .above{background:#10827a}.castle-histogram .below{background:#8a9694}
@@ -96,7 +96,6 @@ color:inherit!important;text-decoration:none!important}
 .st-key-cols-list>*>*>[data-testid="stColumn"]:last-child{flex:4 1 30rem}
 .st-key-cols-canvas{--least:12rem;--grow:2.3}
 .st-key-cols-canvas>*>*>[data-testid="stColumn"]:first-child{flex-basis:38rem}
-:is(.st-key-track-where) [role=radiogroup]{flex-wrap:wrap;overflow:visible}
 .castle-files{list-style:none;margin:0!important;padding:0!important;max-height:18rem;overflow:auto;font-size:.8125rem}
 .st-key-latent-notes p{overflow-wrap:anywhere}
 .castle-files li{margin:0 0 .4rem!important;overflow-wrap:anywhere}.castle-files b{font-weight:600;display:block}
